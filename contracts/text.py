@@ -1,0 +1,93 @@
+"""Text and amounts as people type them, and the keys that make two spellings one name."""
+
+import re
+import unicodedata
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+#: One line with something on it: no control characters, and at least one character that is not a space.
+_LINE_PATTERN = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
+
+NAME_LENGTH_MAX = 100
+DESCRIPTION_LENGTH_MAX = 500
+IDEMPOTENCY_KEY_LENGTH_MAX = 255
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH_MAX, pattern=_LINE_PATTERN)]
+"""The name of an account or category: one line of 1 to 100 characters."""
+
+#: No control characters: no second line in a mail header or a log, no NUL that PostgreSQL would refuse.
+ONE_LINE_PATTERN = rf"^[^{_CONTROL}]*$"
+
+Description = Annotated[str, StringConstraints(max_length=DESCRIPTION_LENGTH_MAX, pattern=ONE_LINE_PATTERN)]
+"""What a transaction was about: one line of up to 500 characters, possibly empty."""
+
+DecimalText = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,16}(\.[0-9]{1,8})?$", max_length=25),
+    Field(examples=["24.47"]),
+]
+"""A positive amount as typed: up to 16 digits and up to 8 decimals, with a point; no sign, exponent or separator."""
+
+CurrencyCode = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Z]{3}$"),
+    Field(description="ISO 4217 code, upper case.", examples=["EUR"]),
+]
+
+#: Printable ASCII, so that it survives an HTTP header, a Kafka header and a log line unchanged.
+IDEMPOTENCY_KEY_PATTERN = rf"^[\x21-\x7e]([\x20-\x7e]{{0,{IDEMPOTENCY_KEY_LENGTH_MAX - 2}}}[\x21-\x7e])?$"
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})")
+
+
+def _read_day_or_moment(value: object) -> object:
+    # Pydantic would take other digits for seconds since 1970: 20240919 for a day of that August.
+    if isinstance(value, date):
+        return value
+    if isinstance(value, str):
+        if _DAY.fullmatch(value):
+            return date.fromisoformat(value)
+        if _MOMENT.fullmatch(value):
+            return datetime.fromisoformat(value)
+    raise PydanticCustomError(
+        "day_or_moment", "Input should be a day as YYYY-MM-DD, or a moment with its offset as in RFC 3339"
+    )
+
+
+def _within_the_calendar(value: datetime | date) -> datetime | date:
+    if isinstance(value, datetime):
+        try:
+            value.astimezone(UTC)
+        except OverflowError:
+            raise PydanticCustomError(
+                "day_or_moment", "Input should be within the years 1 to 9999, in UTC too"
+            ) from None
+    return value
+
+
+DayOrMoment = Annotated[
+    AwareDatetime | date, BeforeValidator(_read_day_or_moment), AfterValidator(_within_the_calendar)
+]
+"""When something was booked, as typed: a calendar day, or a moment with its offset; never a count of seconds."""
+
+
+def name_key(name: str) -> str:
+    """Return the key under which a name is unique: NFKC, inner spaces folded, trimmed, case-folded (Unicode TR 15).
+
+    Case folding can undo a composition, so normalisation runs on both sides of it.
+    """
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def email_key(address: str) -> str:
+    """Return the key under which an e-mail address is one person's: trimmed, NFC, case-folded.
+
+    RFC 5321 lets a mail server tell ``Ann@`` from ``ann@``; none in use does, and people type both.
+    """
+    return unicodedata.normalize("NFC", address.strip()).casefold()

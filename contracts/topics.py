@@ -1,0 +1,118 @@
+"""The topics: what each carries, how it is keyed, and how long it is kept."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+DEAD_LETTER_SUFFIX = ".dead-letter"
+PARTITIONS = 12
+"""Chosen once (production: 48). Changing it on a live topic would break the order of a key."""
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A Kafka topic with the settings it is created with.
+
+    ``retention`` of ``None`` keeps records for ever. Kafka deletes closed segments only, so ``segment`` bounds how much
+    longer than its retention a record may stay. What it ``carries``, its ``key`` and which processes it
+    is ``written_by`` and ``read_by`` is for people: the AsyncAPI document and the topic cards show it.
+    """
+
+    name: str
+    retention: timedelta | None
+    carries: str
+    key: str
+    written_by: tuple[str, ...]
+    read_by: tuple[str, ...] = ()
+    segment: timedelta = timedelta(days=1)
+    max_message_bytes: int = _MIB
+    log_append_time: bool = False
+    partitions: int = PARTITIONS
+
+    def settings(self) -> dict[str, str]:
+        """Return the topic's configuration as Kafka names it."""
+        return {
+            "cleanup.policy": "delete",
+            "retention.ms": "-1" if self.retention is None else _milliseconds(self.retention),
+            "retention.bytes": "-1",
+            "segment.ms": _milliseconds(self.segment),
+            "max.message.bytes": str(self.max_message_bytes),
+            "message.timestamp.type": "LogAppendTime" if self.log_append_time else "CreateTime",
+        }
+
+
+def _milliseconds(span: timedelta) -> str:
+    return str(span // timedelta(milliseconds=1))
+
+
+IDENTITY_SUBMISSIONS = Topic(
+    "identity.submissions",
+    timedelta(days=7),
+    carries="What people ask about registering and signing in.",
+    key="registration or user id",
+    written_by=("gateway",),
+    read_by=("identity-consumer",),
+)
+LEDGER_SUBMISSIONS = Topic(
+    "ledger.submissions",
+    timedelta(days=7),
+    carries="What people ask of their books.",
+    key="ledger id",
+    written_by=("gateway",),
+    read_by=("ledger-consumer",),
+)
+#: The broker's own time, because a bulk grant's expiry is judged by it.
+LEDGER_BULK = Topic(
+    "ledger.bulk",
+    timedelta(days=7),
+    carries="The same from imports, each record with a bulk grant: a million rows must not delay a person's one.",
+    key="ledger id",
+    written_by=("importer",),
+    read_by=("ledger-consumer",),
+    log_append_time=True,
+)
+IDENTITY_JOURNAL = Topic(
+    "identity.journal",
+    timedelta(days=30),
+    carries="What was decided about registrations, users and sessions; ids only, no name, no address.",
+    key="user or registration id",
+    written_by=("relay",),
+    max_message_bytes=2 * _MIB,
+)
+LEDGER_JOURNAL = Topic(
+    "ledger.journal",
+    None,
+    carries="What was decided about the books, with each ledger's own sequence from 1 without gaps.",
+    key="ledger id",
+    written_by=("relay",),
+    segment=timedelta(days=7),
+    max_message_bytes=2 * _MIB,
+)
+
+
+SUBMISSION_TOPICS = (IDENTITY_SUBMISSIONS, LEDGER_SUBMISSIONS, LEDGER_BULK)
+_DEAD_LETTERS = {
+    source.name: Topic(
+        source.name + DEAD_LETTER_SUFFIX,
+        timedelta(days=30),
+        carries=f"Records of {source.name} that could not be taken, untouched, each with the reason.",
+        key="as the original",
+        written_by=source.read_by,
+        max_message_bytes=2 * _MIB,
+    )
+    for source in SUBMISSION_TOPICS
+}
+
+
+def dead_letter_of(source: str) -> Topic:
+    """Return the topic that keeps what could not be taken from the submission topic ``source``."""
+    return _DEAD_LETTERS[source]
+
+
+TOPICS: tuple[Topic, ...] = (
+    *SUBMISSION_TOPICS,
+    IDENTITY_JOURNAL,
+    LEDGER_JOURNAL,
+    *_DEAD_LETTERS.values(),
+)
