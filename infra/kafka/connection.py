@@ -1,0 +1,22 @@
+"""How every Kafka client of ours connects: the same addresses, SASL and TLS."""
+
+from typing import Any
+
+from infra.settings import KafkaSettings
+
+
+def connection_arguments(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
+    """Return the connection arguments of an aiokafka producer, consumer or admin client."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "client_id": client_id,
+        "security_protocol": settings.security_protocol,
+        "ssl_context": settings.ssl_context(),
+    }
+    if settings.sasl_username and settings.sasl_password:
+        arguments |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": settings.sasl_password.get_secret_value(),
+        }
+    return arguments

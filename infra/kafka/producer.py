@@ -1,0 +1,148 @@
+"""The one way we send to Kafka: idempotent, acknowledged by all, every send under a deadline."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
+from prometheus_client import Counter, Histogram
+
+from contracts.envelope import Headers
+from contracts.topics import TOPICS
+from infra.errors import Unavailable
+from infra.kafka.connection import connection_arguments
+from infra.settings import KafkaSettings
+from infra.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+PUBLISH_SECONDS = Histogram(
+    "cash_publish_seconds",
+    "Time from sending a record to its acknowledgement.",
+    ["topic"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+PUBLISH_FAILURES = Counter("cash_publish_failures_total", "Sends whose outcome is unknown or that failed.", ["topic"])
+PRODUCERS_RECREATED = Counter(
+    "cash_producers_recreated_total", "Producers replaced after an out-of-order sequence error."
+)
+
+
+class MessageTooLarge(Exception):
+    """The record is larger than its topic takes; it was not sent and never will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record to be sent. Equal keys go to one partition (murmur2, as in Java clients) and keep their order."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Producer:
+    """An AIOKafkaProducer that is replaced when Kafka says its sequence is out of order (aiokafka issue 1017)."""
+
+    def __init__(self, settings: KafkaSettings, *, client_id: str, linger_ms: int = 0) -> None:
+        """Keep the settings; ``linger_ms`` stays 0 on a request path: sends batch while a request is in flight."""
+        self._settings = settings
+        self._client_id = client_id
+        self._linger_ms = linger_ms
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            Unavailable: no broker answers.
+        """
+        await self._started()
+
+    async def stop(self) -> None:
+        """Flush what was sent, then disconnect; five seconds at most."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(producer.stop(), 5)
+
+    async def send(self, record: Record) -> None:
+        """Send one record and wait until all in-sync replicas have it.
+
+        Raises:
+            Unavailable: not acknowledged within the deadline. The outcome is unknown: it may still arrive, so the
+                sender must try again with the same id.
+            MessageTooLarge: it never will be.
+        """
+        await self.send_all([record])
+
+    async def send_all(self, records: Sequence[Record]) -> None:
+        """Send records, each key's in order, and wait for all. Errors as :meth:`send`, of the first that failed."""
+        topic = records[0].topic
+        for record in records:
+            _refuse_oversized(record)
+        producer = await self._started()
+        try:
+            with PUBLISH_SECONDS.labels(topic).time():
+                async with asyncio.timeout(self._settings.send_timeout_s):
+                    # send() queues in order; gathering the acknowledgements afterwards keeps that order and pipelines.
+                    pending = [
+                        await producer.send(record.topic, record.value, key=record.key, headers=record.headers)
+                        for record in records
+                    ]
+                    await asyncio.gather(*pending)
+        except MessageSizeTooLargeError as error:
+            # The broker refused what we let pass; aiokafka has counted it, so every later send would be out of order.
+            await self._replace(producer)
+            raise MessageTooLarge(f"A record for {topic} is larger than the topic takes.") from error
+        except (KafkaError, TimeoutError, OSError) as error:
+            PUBLISH_FAILURES.labels(topic).inc()
+            if isinstance(error, OutOfOrderSequenceNumber):
+                await self._replace(producer)
+            raise Unavailable(f"publish to {topic}") from error
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is not None:
+            return self._producer
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **connection_arguments(self._settings, self._client_id),
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=self._linger_ms,
+                    max_request_size=2 * 1024 * 1024,
+                    request_timeout_ms=10_000,
+                )
+                try:
+                    await asyncio.wait_for(producer.start(), self._settings.send_timeout_s)
+                except (KafkaError, TimeoutError, OSError) as error:
+                    with contextlib.suppress(Exception):
+                        await producer.stop()
+                    raise Unavailable("connect to Kafka") from error
+                self._producer = producer
+            return self._producer
+
+    async def _replace(self, broken: AIOKafkaProducer) -> None:
+        if self._producer == broken:
+            self._producer = None
+            PRODUCERS_RECREATED.inc()
+            log.warning("producer replaced: its sequence is out of order")
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(broken.stop(), 2)
+
+
+_RECORD_OVERHEAD_BYTES = 512
+_MAX_MESSAGE_BYTES = {topic.name: topic.max_message_bytes for topic in TOPICS}
+
+
+def _refuse_oversized(record: Record) -> None:
+    """Refuse before sending: a broker's refusal costs every sender of this producer its place in the sequence."""
+    size = len(record.key or b"") + len(record.value or b"") + _RECORD_OVERHEAD_BYTES
+    size += sum(len(name) + len(value or b"") + 4 for name, value in record.headers)
+    if size > _MAX_MESSAGE_BYTES[record.topic]:
+        raise MessageTooLarge(f"A record of {size} bytes is larger than {record.topic} takes.")

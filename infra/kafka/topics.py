@@ -1,0 +1,113 @@
+"""Create the topics that are missing, with explicit settings: ``python -m infra.kafka.topics``. Never changes one."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.admin import DescribeConfigsResponse_v2
+
+from contracts.topics import TOPICS, Topic
+from infra.errors import Unavailable
+from infra.kafka.connection import connection_arguments
+from infra.settings import KafkaSettings, read
+
+
+@dataclass
+class TopicsFound:
+    """What was found and done: names created, and sentences on what differs from the settings we would create with."""
+
+    missing: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+
+async def examine_topics(settings: KafkaSettings, *, create: bool) -> TopicsFound:
+    """Compare the topics of the cluster with ours and, if asked, create what is missing.
+
+    Raises:
+        Unavailable: Kafka does not answer or refuses.
+    """
+    try:
+        async with asyncio.timeout(30):
+            return await _examine(settings, create=create)
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Unavailable(f"examine topics: {error or type(error).__name__}") from error
+
+
+async def _examine(settings: KafkaSettings, *, create: bool) -> TopicsFound:
+    admin = AIOKafkaAdminClient(**connection_arguments(settings, "topics"))
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        found = TopicsFound(missing=[topic.name for topic in TOPICS if topic.name not in there])
+        if create and found.missing:
+            found.created = await _create(admin, [topic for topic in TOPICS if topic.name in found.missing], settings)
+        present = [topic for topic in TOPICS if topic.name in there]
+        if present:
+            found.differences = await _differences(admin, present)
+        return found
+    finally:
+        await admin.close()
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], settings: KafkaSettings) -> list[str]:
+    response = await admin.create_topics(
+        [
+            NewTopic(topic.name, topic.partitions, settings.replication_factor, topic_configs=topic.settings())
+            for topic in topics
+        ]
+    )
+    created = []
+    for name, code, *rest in response.topic_errors:
+        error = for_code(code)
+        # Another start may have been faster.
+        if code != 0 and error.__name__ != "TopicAlreadyExistsError":
+            raise Unavailable(f"create topic {name}: {error.__name__} {rest}")
+        created.append(name)
+    return created
+
+
+async def _differences(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> list[str]:
+    differences = []
+    for description in await admin.describe_topics([topic.name for topic in topics]):
+        wanted = next(topic for topic in topics if topic.name == description["topic"])
+        partitions = len(description["partitions"])
+        if partitions != wanted.partitions:
+            differences.append(f"{wanted.name} has {partitions} partitions, we create {wanted.partitions}")
+    responses: list[DescribeConfigsResponse_v2] = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
+    )
+    for response in responses:
+        for _, _, _, name, entries in response.resources:
+            wanted = next(topic for topic in topics if topic.name == name)
+            has = {entry[0]: entry[1] for entry in entries}
+            differences.extend(
+                f"{name}: {setting} is {has.get(setting)}, we create {value}"
+                for setting, value in wanted.settings().items()
+                if has.get(setting) != value
+            )
+    return differences
+
+
+def main() -> int:
+    """Create missing topics with the settings of the environment; differences are said, not mended."""
+    try:
+        found = asyncio.run(examine_topics(read(KafkaSettings), create=True))
+    except Unavailable as error:
+        print(f"Topics could not be created: {error}", file=sys.stderr)
+        return 1
+    for name in found.created:
+        print(f"{name}: created")
+    for difference in found.differences:
+        print(f"differs: {difference}")
+    if not found.created and not found.differences:
+        print(f"{len(TOPICS)} topics, as they should be")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""PostgreSQL through asyncpg: a pool per database, one way to open a database transaction, one table of errors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+
+import asyncpg
+
+from infra.errors import Unavailable
+from infra.settings import PostgresSettings
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+
+#: Errors that say "later", not "wrong": lost connections, a server starting or stopping, locks, deadlocks,
+#: serialisation, time-outs, no room. Each rolls the database transaction back, so trying again is safe.
+RETRYABLE: tuple[type[BaseException], ...] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+    OSError,
+    TimeoutError,
+)
+
+
+class _Arguments(TypedDict):
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str
+    ssl: Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
+    timeout: float
+    server_settings: dict[str, str]
+
+
+class Database:
+    """A pool of connections to one database. Open it with :meth:`start`, close it with :meth:`stop`."""
+
+    def __init__(self, settings: PostgresSettings, *, application: str) -> None:
+        """Keep the settings; ``application`` is the name PostgreSQL shows for our connections."""
+        self._settings = settings
+        self._application = application
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    @property
+    def name(self) -> str:
+        """The database's name, for logs and metrics."""
+        return self._settings.name
+
+    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """Open one connection outside the pool, for a lock or LISTEN that lives as long as it.
+
+        Raises:
+            Unavailable: PostgreSQL does not answer.
+        """
+        async with unavailable(f"connect to {self.name}"):
+            return await asyncpg.connect(**self._arguments())
+
+    async def start(self) -> None:
+        """Open the pool, empty: connections are made when first needed, so a start does not wait for the server."""
+        self._pool = await asyncpg.create_pool(
+            min_size=0, max_size=self._settings.pool_size, max_inactive_connection_lifetime=300, **self._arguments()
+        )
+
+    async def stop(self) -> None:
+        """Close every connection; what is under way is given five seconds."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            try:
+                await asyncio.wait_for(pool.close(), 5)
+            except TimeoutError:
+                pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self, operation: str) -> "AsyncIterator[Connection]":
+        """Lend a connection for reading; ``operation`` names what is done, for the error.
+
+        Raises:
+            Unavailable: no connection could be had within 5 s, or it broke.
+        """
+        if self._pool is None:
+            raise Unavailable(operation)
+        async with unavailable(operation), self._pool.acquire(timeout=5) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(
+        self, operation: str, *, lock_timeout_s: int = 5, timeout_s: int = 30
+    ) -> "AsyncIterator[Connection]":
+        """Open a READ COMMITTED database transaction, committed at the end of the block, rolled back on any error.
+
+        Raises:
+            Unavailable: PostgreSQL is down, a lock was not had in time, or it chose us as a deadlock's victim.
+        """
+        async with self.connection(operation) as connection, connection.transaction():
+            await connection.execute(
+                f"SET LOCAL lock_timeout = '{lock_timeout_s}s'; SET LOCAL transaction_timeout = '{timeout_s}s'"
+            )
+            yield connection
+
+    async def ping(self) -> None:
+        """Raise ``Unavailable`` unless the database answers a query within two seconds."""
+        async with self.connection(f"ping {self.name}") as connection:
+            await connection.fetchval("SELECT 1", timeout=2)
+
+    def _arguments(self) -> _Arguments:
+        settings = self._settings
+        return {
+            "host": settings.host,
+            "port": settings.port,
+            "database": settings.name,
+            "user": settings.user,
+            "password": settings.password.get_secret_value(),
+            "ssl": settings.sslmode,
+            "timeout": 5,
+            "server_settings": {"application_name": self._application, "timezone": "UTC"},
+        }
+
+
+@asynccontextmanager
+async def unavailable(operation: str) -> AsyncIterator[None]:
+    """Turn the errors that say "later" into :class:`Unavailable`, keeping their cause."""
+    try:
+        yield
+    except RETRYABLE as error:
+        raise Unavailable(operation) from error

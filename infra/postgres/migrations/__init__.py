@@ -1,0 +1,1 @@
+"""Alembic's migrations: a folder for each database, and what their environments share."""

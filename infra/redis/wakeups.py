@@ -1,0 +1,63 @@
+"""Wake-ups: a consumer tells the gateway that waits that an operation was decided. A hint; the row is the truth."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from uuid import UUID
+
+from redis.exceptions import RedisError
+
+from infra.redis.connection import connect
+from infra.settings import RedisSettings
+from infra.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+_UUID_BYTES = 16
+
+
+def _channel(instance_id: UUID) -> str:
+    return f"cash:wake:{instance_id}"
+
+
+class Wakeups:
+    """Both ends of the wake-up channels, one channel per gateway instance."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Keep the settings; nothing connects yet."""
+        self._redis = connect(settings)
+        # Redis-py gives a subscription the connection's read time-out; a channel may be silent for as long as it likes.
+        self._listening = connect(settings)
+
+    async def send(self, instance_id: UUID, operation_ids: Iterable[UUID]) -> None:
+        """Tell one gateway which operations were decided. A failure is logged: the gateway looks for itself anyway."""
+        try:
+            await self._redis.publish(_channel(instance_id), b"".join(each.bytes for each in operation_ids))
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("wake-up not sent", error=str(error))
+
+    async def listen(self, instance_id: UUID, on_wake: Callable[[UUID], None], *, ready: asyncio.Event) -> None:
+        """Call ``on_wake`` with each decided operation until cancelled; subscribes again after a loss.
+
+        ``ready`` is set while subscribed and cleared while not; without it waiting works, only slower.
+        """
+        while True:
+            try:
+                async with self._listening.pubsub(ignore_subscribe_messages=True) as subscription:
+                    await subscription.subscribe(_channel(instance_id))
+                    ready.set()
+                    while True:
+                        message = await subscription.get_message(timeout=1)
+                        if message is not None:
+                            data: bytes = message["data"]
+                            for start in range(0, len(data), _UUID_BYTES):
+                                on_wake(UUID(bytes=data[start : start + _UUID_BYTES]))
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("wake-ups interrupted", error=str(error))
+            finally:
+                ready.clear()
+            await asyncio.sleep(1)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        closing: list[Awaitable[None]] = [self._redis.aclose(), self._listening.aclose()]
+        await asyncio.gather(*closing, return_exceptions=True)
