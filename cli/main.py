@@ -1,0 +1,18 @@
+"""The ``cash`` command's entry point; it imports the rest late, so that Ctrl-C is quiet from the first moment."""
+
+import signal
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    # Until everything is imported nobody would catch a KeyboardInterrupt: the traceback would be the answer to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from cli.commands import app
+    from cli.output import guard
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    guard(lambda: app(prog_name="cash", standalone_mode=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""What every command prints: tables for people, JSON for programs, one sentence when something fails."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer.exceptions import TyperException
+
+from infra.local.home import StackError
+
+
+class ExitCode(IntEnum):
+    """What the exit code of every ``cash`` command means; the list stands in ``cash --help``."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    NOT_SIGNED_IN = 4
+    REFUSED = 5
+    NOT_FOUND = 6
+    PENDING = 7
+    NOT_READY = 8
+    DEFECT = 70
+    INTERRUPTED = 130
+
+
+MEANINGS: Mapping[ExitCode, str] = {
+    ExitCode.OK: "done",
+    ExitCode.FAILED: "could not be done; the sentence says why",
+    ExitCode.USAGE: "the command was typed wrongly",
+    ExitCode.UNREACHABLE: "the API or a server does not answer; trying again is safe",
+    ExitCode.NOT_SIGNED_IN: "sign in first, or again",
+    ExitCode.REFUSED: "the system read the request and said no",
+    ExitCode.NOT_FOUND: "there is no such thing, or it is not yours",
+    ExitCode.PENDING: "accepted, the outcome is not known yet",
+    ExitCode.NOT_READY: "the local stack is not running or not ready",
+    ExitCode.DEFECT: "a defect in cash itself",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
+}
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+class Failure(Exception):
+    """A command could not do its work; the message is one sentence that says what to do."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
+    """End the command: the message goes to stderr, the code to the shell."""
+    raise Failure(message, code)
+
+
+def show_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Iterable[str] = ()
+) -> None:
+    """Print rows as a table.
+
+    Args:
+        columns: headings, in order.
+        rows: cells in the same order; ``None`` prints as nothing, ``rich.text.Text`` keeps its style.
+        title: a line above the table.
+        right: headings of the columns to set flush right (amounts, counts); these never break over two lines.
+    """
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    flush_right = set(right)
+    for column in columns:
+        number = column in flush_right
+        table.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    _print_titled(table, title)
+
+
+def show_record(record: Mapping[str, object], *, title: str | None = None) -> None:
+    """Print one thing as two columns, name and value; ``None`` values are left out."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in record.items():
+        if value is not None:
+            table.add_row(Text(name), _cell(value))
+    _print_titled(table, title)
+
+
+def _print_titled(table: Table, title: str | None) -> None:
+    # Rich would break a title of its own to the table's width, however wide the terminal is.
+    if title:
+        _console().print(Text(title, style="bold"), soft_wrap=True)
+    _console().print(table)
+
+
+def show_json(value: object) -> None:
+    """Print one JSON document for programs; decimals stay text, never floats."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json) + "\n")
+
+
+def say(message: str) -> None:
+    """Print a sentence for people on stdout, without interpreting markup in it."""
+    _console().print(Text(printable(message)), soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """Print a sentence for people on stderr, where it does not disturb ``--json``."""
+    Console(stderr=True, highlight=False).print(Text(printable(message)), soft_wrap=True)
+
+
+def guard(command: Callable[[], object]) -> NoReturn:
+    """Run a command line to its end and leave with its exit code; no traceback ever reaches the terminal.
+
+    A defect prints one sentence; ``CASH_DEBUG=1`` adds the traceback for whoever repairs it.
+    """
+    code: int = ExitCode.OK
+    try:
+        result = command()
+        if result == ExitCode.INTERRUPTED:
+            # Typer has caught the KeyboardInterrupt and made an exit code of it.
+            raise KeyboardInterrupt
+        if isinstance(result, int):
+            code = result
+        sys.stdout.flush()
+    except Failure as failure:
+        code = _complain(str(failure), failure.code)
+    except StackError as error:
+        code = _complain(str(error), ExitCode.NOT_READY)
+    except TyperException as error:
+        code = _complain(_usage(error), ExitCode.USAGE)
+    except (typer.Abort, KeyboardInterrupt):
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")
+        code = _complain("interrupted; nothing more was done", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output (head, less) left; flushing again at exit would complain, so stdout is given away.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, nobody gets a traceback
+        code = _complain(_defect(error), ExitCode.DEFECT)
+    sys.exit(code)
+
+
+def printable(text: str) -> str:
+    """Show control characters as escapes, so that stored text cannot steer the terminal."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else _escape(character) for character in text
+    )
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def _console() -> Console:
+    # Where nobody looks at a terminal (pipes, files, tests) there is no width to fit into.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+    return Console(highlight=False, width=width)
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    return Text("" if value is None else printable(str(value)))
+
+
+def _as_json(value: object) -> Any:
+    if isinstance(value, Decimal | UUID | Path):
+        return str(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} cannot be shown as JSON")
+
+
+def _complain(message: str, code: ExitCode) -> int:
+    Console(stderr=True, highlight=False).print(
+        Text.assemble(("error: ", "bold red"), printable(message)), soft_wrap=True
+    )
+    return code
+
+
+def _usage(error: TyperException) -> str:
+    describe = getattr(error, "format_message", None)
+    message = (describe() if callable(describe) else str(error)).rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{message}; see '{context.command_path} --help'" if context is not None else message
+
+
+def _defect(error: Exception) -> str:
+    if os.environ.get("CASH_DEBUG"):
+        traceback.print_exception(error)
+        return f"a defect in cash ({type(error).__name__})"
+    return f"a defect in cash ({type(error).__name__}: {error}); run it again with CASH_DEBUG=1 to see where"

@@ -1,0 +1,212 @@
+"""Checks of this machine and the local stack; each says what it found and what to do about it."""
+
+import asyncio
+import hashlib
+import importlib.metadata
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from infra.local.downloads import LOCKS, find_java, find_postgres, jar_path
+from infra.local.environment import Environments
+from infra.local.home import Home, StackError, cache_folder
+from infra.local.orphans import find_orphans
+from infra.local.ports import PREFERRED, is_free, read_ports
+from infra.local.processes import PROJECT
+from infra.local.secrets import NAMES, read_secrets
+from infra.local.state import is_running, read_state
+
+DATABASES = ("users", "ledger")
+DISK_AT_LEAST = 2 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; ``fix`` says what to do when it is not well."""
+
+    check: str
+    ok: bool
+    finding: str
+    fix: str = ""
+
+
+def examine(home: Home) -> list[Finding]:
+    """Run every check; one that cannot even run is a finding too."""
+    findings: list[Finding] = []
+    for check in (_python, _packages, _disk, _servers, _jars, _ports, _secrets, _processes, _migrations, _topics):
+        try:
+            findings.extend(check(home))
+        except StackError as error:
+            sentence, _, fix = str(error).partition("; ")
+            findings.append(Finding(check.__name__.strip("_"), False, sentence, fix))
+    return findings
+
+
+def _python(_: Home) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding(
+        "python", sys.version_info >= (3, 11), version, "install Python 3.11 or newer, then `make clean setup`"
+    )
+
+
+def _packages(_: Home) -> Iterator[Finding]:
+    lock = PROJECT / "requirements.lock"
+    if not lock.exists():
+        yield Finding("packages", True, "installed without the lock file")
+        return
+    wrong = []
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text("utf-8"), re.MULTILINE):
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            # The lock serves every system; what is meant for another one is not installed here.
+            continue
+        if installed != version:
+            wrong.append(f"{name} {installed} instead of {version}")
+    yield Finding("packages", not wrong, "; ".join(wrong) or "as locked", "make clean setup")
+
+
+def _disk(home: Home) -> Iterator[Finding]:
+    for name, folder in (("data", home.root), ("downloads", cache_folder())):
+        existing = next(part for part in (folder, *folder.parents) if part.exists())
+        free = shutil.disk_usage(existing).free
+        fix = f"make room, or set {'CASH_HOME' if name == 'data' else 'CASH_CACHE'} to a folder elsewhere"
+        yield Finding(f"disk for {name}", free > DISK_AT_LEAST, f"{free / 1e9:.1f} GB free at {folder}", fix)
+
+
+def _servers(_: Home) -> Iterator[Finding]:
+    yield Finding("postgres", (find_postgres() / "postgres").exists(), str(find_postgres()), "make clean setup")
+    java, major = find_java()
+    yield Finding("java", java.exists(), f"{java} (Java {major})", "make clean setup")
+
+
+def _jars(_: Home) -> Iterator[Finding]:
+    for lock in sorted(LOCKS.glob("kafka*/jgo.lock.toml")):
+        jars = tomllib.loads(lock.read_text("utf-8"))["dependencies"]
+        paths = [jar_path(jar) for jar in jars]
+        missing = [path.name for path in paths if not path.exists()]
+        changed = [
+            path.name for path, jar in zip(paths, jars, strict=True) if path.exists() and _digest(path) != jar["sha256"]
+        ]
+        fix = f"delete {cache_folder() / 'maven'}; the next `cash up` fetches them again"
+        if len(missing) == len(paths):
+            yield Finding(lock.parent.name, True, "not fetched yet; the next `cash up` does")
+        else:
+            said = "; ".join(
+                [*(f"{name} is missing" for name in missing), *(f"{name} was changed" for name in changed)]
+            )
+            yield Finding(lock.parent.name, not said, said or f"{len(jars)} jars, each as locked", fix)
+
+
+def _ports(home: Home) -> Iterator[Finding]:
+    if is_running(home):
+        yield Finding("ports", True, "in use by the running stack")
+        return
+    chosen = {**PREFERRED, **read_ports(home)}
+    busy = [f"{name} {port}" for name, port in chosen.items() if not is_free(port)]
+    if busy:
+        yield Finding("ports", True, f"busy: {', '.join(busy)}; `cash up` will choose others and remember them")
+    else:
+        yield Finding("ports", True, f"{min(chosen.values())}-{max(chosen.values())}, all free")
+
+
+def _secrets(home: Home) -> Iterator[Finding]:
+    if not home.secrets.exists():
+        made = (home.postgres / "data").exists()
+        finding = "gone, but data made with them is there" if made else "not made yet; the first `cash up` does"
+        yield Finding("secrets", not made, finding, "put secrets.env back, or start over with `cash reset`")
+        return
+    mode = home.secrets.stat().st_mode & 0o777
+    yield Finding("secrets file", mode == 0o600, f"mode {mode:04o}", f"chmod 600 {home.secrets}")
+    missing = set(NAMES) - set(read_secrets(home))
+    yield Finding(
+        "secrets",
+        not missing,
+        ", ".join(sorted(missing)) + " missing" if missing else "complete",
+        "`cash up` makes what is missing",
+    )
+
+
+def _processes(home: Home) -> Iterator[Finding]:
+    if not is_running(home):
+        orphans = find_orphans(home) if home.run.is_dir() else []
+        finding = f"{len(orphans)} left from a killed supervisor" if orphans else "not running"
+        yield Finding("processes", not orphans, finding, "`cash down` ends them, `cash up` too before it starts")
+        return
+    state = read_state(home)
+    waiting = [
+        f"{p.name} is {p.condition}{f' ({p.why})' if p.why else ''}"
+        for p in (state.processes.values() if state else ())
+        if p.condition != "ready"
+    ]
+    fix = f"cash logs {waiting[0].split()[0]}" if waiting else ""
+    yield Finding("processes", not waiting, "; ".join(waiting) or "all ready", fix)
+
+
+def _migrations(home: Home) -> Iterator[Finding]:
+    if not is_running(home):
+        yield Finding("migrations", True, "not checked, the stack is not running")
+        return
+    # Imported here, because only these two checks need the servers' client libraries.
+    from infra.postgres.migrate import newest_revision
+
+    environments = Environments(read_secrets(home), read_ports(home))
+    for database in DATABASES:
+        newest = newest_revision(database)
+        try:
+            current = asyncio.run(_revision(environments.database(database, "migrator"), database))
+        except (OSError, asyncpg.PostgresError) as error:
+            yield Finding(f"{database} database", False, f"does not answer: {error}", "cash logs postgres")
+            continue
+        said = f"at revision {current}" if current == newest else f"at revision {current}, the newest is {newest}"
+        yield Finding(f"{database} database", current == newest, said, "cash down, then cash up")
+
+
+async def _revision(settings: Mapping[str, str], database: str) -> str | None:
+    host, port, name, user, password = (
+        settings[f"CASH_{database.upper()}_DB_{part}"] for part in ("HOST", "PORT", "NAME", "USER", "PASSWORD")
+    )
+    connection = await asyncpg.connect(
+        host=host, port=int(port), database=name, user=user, password=password, timeout=5, ssl=False
+    )
+    try:
+        found = await connection.fetchval("SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        return None
+    finally:
+        await connection.close()
+    return str(found)
+
+
+def _topics(home: Home) -> Iterator[Finding]:
+    if not is_running(home):
+        yield Finding("topics", True, "not checked, the stack is not running")
+        return
+    from infra.errors import Unavailable
+    from infra.kafka.topics import examine_topics
+    from infra.settings import KafkaSettings
+
+    given = Environments(read_secrets(home), read_ports(home)).kafka("operator")
+    settings = KafkaSettings.model_validate({name.removeprefix("CASH_KAFKA_").lower(): given[name] for name in given})
+    try:
+        found = asyncio.run(examine_topics(settings, create=False))
+    except Unavailable as error:
+        yield Finding("topics", False, f"Kafka does not answer: {error}", "cash logs kafka")
+        return
+    wrong = [*(f"{name} is missing" for name in found.missing), *found.differences]
+    fix = (
+        f"rm {home.run / 'topics.done'}, then cash down and cash up"
+        if found.missing
+        else "decide, then change the topic"
+    )
+    yield Finding("topics", not wrong, "; ".join(wrong) or "as they should be", fix)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

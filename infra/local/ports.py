@@ -1,0 +1,88 @@
+"""Ports of the local stack: preferred ones, replaced when busy, remembered."""
+
+import json
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from infra.local.home import Home, StackError, write_whole
+
+PREFERRED: Mapping[str, int] = {
+    "gateway": 8470,
+    "mailbox": 8471,
+    "smtp": 8472,
+    "identity-consumer": 8473,
+    "ledger-consumer": 8474,
+    "relay": 8475,
+    "celery-worker": 8476,
+    "celery-beat": 8477,
+    "postgres": 8478,
+    "redis": 8479,
+    "kafka": 8480,
+    "kafka-controller": 8481,
+}
+LOOPBACK = "127.0.0.1"
+
+
+def read_ports(home: Home) -> dict[str, int]:
+    """Return the remembered ports; a missing or unreadable file remembers none."""
+    try:
+        remembered = json.loads(home.ports.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {name: port for name, port in remembered.items() if name in PREFERRED and isinstance(port, int)}
+
+
+def choose_ports(home: Home, *, anywhere: bool = False) -> tuple[dict[str, int], list[str]]:
+    """Choose a free port for every listener and remember it.
+
+    Args:
+        home: whose ``ports.json`` remembers.
+        anywhere: take any free ports instead of the preferred ones, so that stacks side by side never meet.
+
+    Returns:
+        The ports by name, and a sentence for each that had to be replaced.
+    """
+    remembered = read_ports(home)
+    chosen: dict[str, int] = {}
+    replaced: list[str] = []
+    with ExitStack() as held:
+        for name, preferred in PREFERRED.items():
+            wanted = remembered.get(name, 0 if anywhere else preferred)
+            chosen[name] = _hold(wanted, held) or _hold_next(wanted, held)
+            if wanted and chosen[name] != wanted:
+                replaced.append(f"port {wanted} is busy, {name} listens on {chosen[name]} from now on")
+    if chosen != remembered:
+        write_whole(home.ports, json.dumps(chosen, indent=2) + "\n")
+    return chosen, replaced
+
+
+def _hold(port: int, held: ExitStack) -> int | None:
+    """Bind a port until all are chosen, so that none is handed out twice; port 0 is any free one."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With SO_REUSEADDR a port in TIME_WAIT counts as free; one somebody listens on does not.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+        listener.listen()
+    except (OSError, OverflowError):
+        listener.close()
+        return None
+    held.callback(listener.close)
+    return int(listener.getsockname()[1])
+
+
+def _hold_next(busy: int, held: ExitStack) -> int:
+    # Steps of 20 leave the neighbours their own places, so one busy block moves as a block.
+    for port in range(busy + 20, 65_536, 20):
+        if found := _hold(port, held):
+            return found
+    if found := _hold(0, held):
+        return found
+    raise StackError("no free port was found on 127.0.0.1; close a program that holds many, then start again")
+
+
+def is_free(port: int) -> bool:
+    """Return whether nobody listens on a port of this machine's loopback."""
+    with ExitStack() as held:
+        return _hold(port, held) is not None

@@ -1,0 +1,145 @@
+"""What the supervisor knows of its processes, in a file that others read."""
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from infra.local.home import Home, StackError, write_whole
+
+
+class Condition(StrEnum):
+    """How a process is; only ``READY`` is good."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    NOT_READY = "not ready"
+    RESTARTING = "restarting"
+    FAILING = "failing"
+    HELD = "held"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class ProcessState:
+    """One process as last seen; times are seconds since the epoch."""
+
+    name: str
+    port: int
+    condition: Condition = Condition.WAITING
+    pid: int | None = None
+    created: float | None = None
+    started_at: float | None = None
+    restarts: int = 0
+    why: str | None = None
+
+    def alive(self) -> bool:
+        """Return whether this very process, not a later one with its pid, still runs."""
+        return self.pid is not None and self.created is not None and is_alive(self.pid, self.created)
+
+
+@dataclass(slots=True)
+class StackState:
+    """The supervisor and its processes, in start order.
+
+    ``preparing`` names the steps (migrations, topics) not done yet, ``failure`` says what cannot start.
+    """
+
+    supervisor_pid: int
+    supervisor_created: float
+    processes: dict[str, ProcessState] = field(default_factory=dict)
+    preparing: list[str] = field(default_factory=list)
+    failure: str | None = None
+
+    def ready(self) -> bool:
+        return not self.preparing and all(process.condition is Condition.READY for process in self.processes.values())
+
+    def write(self, home: Home) -> None:
+        write_whole(_path(home), json.dumps(asdict(self)))
+
+
+def read_state(home: Home) -> StackState | None:
+    """Return the state last written, or ``None`` where there is none that can be read."""
+    try:
+        read = json.loads(_path(home).read_text("utf-8"))
+        processes = {
+            name: ProcessState(**{**process, "condition": Condition(process["condition"])})
+            for name, process in read.pop("processes").items()
+        }
+        return StackState(**read, processes=processes)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def is_alive(pid: int, created: float) -> bool:
+    """Return whether the process of this pid is the one created then, and no zombie.
+
+    Two seconds of grace, because the creation time is counted from a boot time that moves with the clock.
+    """
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - created) < 2 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+class Lock:
+    """The right to run a stack's processes; the kernel takes it back from the dead, so it is never stale."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    @classmethod
+    def take(cls, home: Home) -> "Lock | None":
+        """Take the lock, or return ``None`` when somebody has it."""
+        file = _lock_path(home).open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        return cls(file)
+
+    @classmethod
+    def inherit(cls, descriptor: int) -> "Lock":
+        """Return the lock a parent process handed over."""
+        os.set_inheritable(descriptor, False)
+        return cls(os.fdopen(descriptor, "a"))
+
+    @property
+    def descriptor(self) -> int:
+        return self._file.fileno()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def is_running(home: Home) -> bool:
+    """Return whether a supervisor runs this stack now."""
+    if not home.run.is_dir():
+        return False
+    try:
+        lock = Lock.take(home)
+    except OSError as error:
+        raise StackError(
+            f"{home.root} belongs to somebody else ({error.strerror}); set CASH_HOME to a folder of yours"
+        ) from error
+    if lock is None:
+        return True
+    lock.release()
+    return False
+
+
+def _path(home: Home) -> Path:
+    return home.run / "state.json"
+
+
+def _lock_path(home: Home) -> Path:
+    return home.run / "lock"
