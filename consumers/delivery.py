@@ -1,0 +1,267 @@
+"""Delivery: the same six steps for every batch of records, so that each accepted submission takes effect exactly once.
+
+1. read each record alone; 2. lock what the batch is about; 3. claim the operation ids; 4. load once; 5. decide in
+order; 6. write once. One READ COMMITTED database transaction, then wake-ups, then the offset. The guard is the
+operation's row key: whatever is delivered again, after a crash or a rebalance, finds its id taken.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from uuid import UUID
+
+import prometheus_client as prometheus
+
+from consumers.dead_letters import DeadLetters
+from consumers.domain.decisions import Asked, Decision
+from consumers.records import GrantReader, KafkaRecord, Received, receive
+from consumers.repositories import operations
+from consumers.repositories.outbox import insert_outbox
+from contracts.errors import MalformedMessage
+from contracts.messages import JournalEntry, OperationState, Submission
+from infra.errors import Unavailable
+from infra.postgres.engine import Connection, Database
+from infra.redis.wakeups import Wakeups
+from infra.telemetry.logs import get_logger
+from infra.telemetry.traces import trace_id_of, tracing
+
+log = get_logger(__name__)
+
+DEFECT_TRIES = 3
+DEFECTS_IN_A_ROW_MAX = 20
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 5.0
+TRACES_LOGGED_MAX = 100
+
+BATCH_RECORDS = prometheus.Histogram(
+    "cash_batch_records", "Records in a delivered batch.", ["consumer"], buckets=(1, 2, 5, 10, 50, 100, 500, 1000, 2000)
+)
+BATCH_SECONDS = prometheus.Histogram(
+    "cash_batch_seconds",
+    "Time of a batch from the first step to the commit.",
+    ["consumer"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+)
+SUBMISSIONS = prometheus.Counter(
+    "cash_submissions_total", "Submissions by how they ended.", ["consumer", "noun", "outcome"]
+)
+BACKOFFS = prometheus.Counter("cash_backoffs_total", "Batches put back because a dependency was down.", ["consumer"])
+
+
+class State(Protocol):
+    """What a batch knows of one subject (a ledger, a registration, a user), changed by each decision in turn."""
+
+    journal: list[JournalEntry]
+    """Everything decided in this batch that must be published, in order."""
+
+    def apply(self, asked: Asked[Any], decision: Decision) -> None:
+        """Let the next record of this subject see a decision."""
+
+
+S = TypeVar("S", bound=State)
+Decider: TypeAlias = Callable[[Any, S], Decision]
+
+
+class Repository(Protocol[S]):
+    """What differs between consumers around a decision: what to lock, what to load, what to write."""
+
+    async def lock(self, connection: Connection, received: Sequence[Received]) -> None:
+        """Insert the subjects that may begin with this batch, then lock all of its subjects, sorted."""
+
+    async def load(self, connection: Connection, asked: Sequence[Asked[Submission]]) -> dict[UUID, S]:
+        """Load what the records need, one query per table, by subject id."""
+
+    async def save(
+        self, connection: Connection, states: Collection[S], decided: Sequence[tuple[Asked[Submission], Decision]]
+    ) -> None:
+        """Write what follows from the decisions, once per table."""
+
+
+class TooManyDefects(Exception):
+    """So many records in a row could not be taken that the fault is ours: a bad deployment must not drain a topic."""
+
+
+class Delivery(Generic[S]):
+    """Delivers batches to one consumer's deciders."""
+
+    def __init__(
+        self,
+        name: str,
+        database: Database,
+        repository: Repository[S],
+        deciders: Mapping[type[Submission], Decider[S]],
+        dead_letters: DeadLetters,
+        wakeups: Wakeups,
+        *,
+        read_grant: GrantReader | None = None,
+        after_commit: Callable[[Sequence[tuple[Asked[Submission], Decision]]], Awaitable[None]] | None = None,
+    ) -> None:
+        """Put the parts together; ``after_commit`` may hasten what the commit made due, and must not fail."""
+        self._name = name
+        self._database = database
+        self._repository = repository
+        self._deciders = deciders
+        self._dead_letters = dead_letters
+        self._wakeups = wakeups
+        self._read_grant = read_grant
+        self._after_commit = after_commit
+        self._defects_in_a_row = 0
+        self._backoff_s = BACKOFF_FIRST_S
+
+    async def deliver(self, records: Sequence[KafkaRecord]) -> None:
+        """Take a batch: afterwards every record of it was decided, found already decided, or is a dead letter.
+
+        Raises:
+            Unavailable: a dependency is down, and a while was waited already; deliver the batch again. What was
+                committed before will be found decided.
+            TooManyDefects: the process should end.
+        """
+        BATCH_RECORDS.labels(self._name).observe(len(records))
+        try:
+            received = await self._receive(records)
+            if received:
+                await self._take(received)
+        except Unavailable as error:
+            BACKOFFS.labels(self._name).inc()
+            log.warning("batch put back", operation=str(error), cause=repr(error.__cause__), wait_s=self._backoff_s)
+            await asyncio.sleep(self._backoff_s)
+            self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
+            raise
+        self._backoff_s = BACKOFF_FIRST_S
+
+    async def _receive(self, records: Sequence[KafkaRecord]) -> list[Received]:
+        """Read each record alone; what cannot be read goes to the dead letters, and the next one is not held up."""
+        read_grant = _once_per_grant(self._read_grant)
+        received: list[Received] = []
+        for record in records:
+            try:
+                received.append(receive(record, read_grant))
+            except MalformedMessage as error:
+                await self._dead_letters.send(record, cause="malformed", reason=str(error), attempts=1)
+        return received
+
+    async def _take(self, received: Sequence[Received]) -> None:
+        """Take a batch in one database transaction; a defect halves it until the one record is found."""
+        try:
+            with BATCH_SECONDS.labels(self._name).time():
+                decided = await self._commit(received)
+        except Unavailable:
+            raise
+        except Exception as defect:  # noqa: BLE001 - whatever it is, it must not hold up the records behind it
+            if len(received) == 1:
+                await self._take_alone(received[0], defect)
+                return
+            log.warning("batch halved", records=len(received), defect=repr(defect))
+            middle = len(received) // 2
+            await self._take(received[:middle])
+            await self._take(received[middle:])
+            return
+        self._defects_in_a_row = 0
+        await self._answer(received, decided)
+
+    async def _commit(self, received: Sequence[Received]) -> list[tuple[Asked[Submission], Decision]]:
+        async with self._database.transaction(f"take {len(received)} submissions") as connection:
+            await self._repository.lock(connection, received)
+            # After the locks, so that what one ledger records never goes back in time.
+            recorded_at = await connection.fetchval("SELECT clock_timestamp()")
+            claimed = await operations.claim(connection, received, recorded_at, OperationState.RECORDED)
+            asked: list[Asked[Submission]] = []
+            for each in received:
+                if each.operation_id in claimed:
+                    claimed.discard(each.operation_id)  # the second of two equal records finds it taken
+                    asked.append(each.asked(recorded_at))
+            if not asked:
+                return []
+            states = await self._repository.load(connection, asked)
+            decided: list[tuple[Asked[Submission], Decision]] = []
+            for each_asked in asked:
+                state = states[each_asked.message.subject_id]
+                decision = self._deciders[type(each_asked.message)](each_asked, state)
+                state.apply(each_asked, decision)
+                decided.append((each_asked, decision))
+            await self._repository.save(connection, states.values(), decided)
+            refusals = [(each.operation_id, decision.refusal) for each, decision in decided if decision.refusal]
+            if refusals:
+                await operations.refuse(connection, refusals)
+            journal = [entry for state in states.values() for entry in state.journal]
+            if journal:
+                await insert_outbox(connection, journal, recorded_at, asked[0].traceparent)
+            return decided
+
+    async def _answer(
+        self, received: Sequence[Received], decided: Sequence[tuple[Asked[Submission], Decision]]
+    ) -> None:
+        """Wake the gateways that wait, also for what was decided before: its first wake-up may have been lost."""
+        outcomes = Counter(
+            (asked.message.noun, decision.refusal.code if decision.refusal else OperationState.RECORDED)
+            for asked, decision in decided
+        )
+        for (noun, outcome), count in outcomes.items():
+            SUBMISSIONS.labels(self._name, noun, outcome).inc(count)
+        # One line a batch, findable by any of its trace ids; a line a record would cost more than deciding it.
+        log.info(
+            "batch decided",
+            records=len(received),
+            outcomes={f"{noun} {outcome}": count for (noun, outcome), count in outcomes.items()},
+            trace_ids=[trace_id_of(each.envelope.traceparent) for each in received[:TRACES_LOGGED_MAX]],
+        )
+        if repeated := len(received) - len(decided):
+            SUBMISSIONS.labels(self._name, "any", "repeated").inc(repeated)
+        waiting: dict[UUID, list[UUID]] = {}
+        for each in received:
+            if each.envelope.reply_to:
+                waiting.setdefault(each.envelope.reply_to, []).append(each.operation_id)
+        for instance_id, operation_ids in waiting.items():
+            await self._wakeups.send(instance_id, operation_ids)
+        if self._after_commit and decided:
+            await self._after_commit(decided)
+
+    async def _take_alone(self, received: Received, defect: Exception) -> None:
+        """Try the one record again; then make it a dead letter and mark its operation failed."""
+        for attempt in range(2, DEFECT_TRIES + 1):
+            await asyncio.sleep(0.05 * attempt)
+            try:
+                decided = await self._commit([received])
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - the reason goes to the dead letter
+                defect = error
+            else:
+                self._defects_in_a_row = 0
+                await self._answer([received], decided)
+                return
+        with tracing(received.envelope.traceparent):
+            log.error("submission failed", type=received.message.type, exc_info=defect)
+        await self._dead_letters.send(
+            received.record, cause="defect", reason=f"{type(defect).__name__}: {defect}", attempts=DEFECT_TRIES
+        )
+        SUBMISSIONS.labels(self._name, received.message.noun, OperationState.FAILED).inc()
+        async with self._database.transaction("mark an operation failed") as connection:
+            recorded_at = await connection.fetchval("SELECT clock_timestamp()")
+            await operations.claim(connection, [received], recorded_at, OperationState.FAILED)
+        with suppress(Unavailable):
+            await self._answer([received], [])
+        self._defects_in_a_row += 1
+        if self._defects_in_a_row >= DEFECTS_IN_A_ROW_MAX:
+            raise TooManyDefects(f"{self._defects_in_a_row} submissions in a row failed; the last: {defect!r}")
+
+
+def _once_per_grant(read_grant: GrantReader | None) -> GrantReader | None:
+    """Verify each distinct grant of a batch once: a million rows of an import carry the same one."""
+    if read_grant is None:
+        return None
+    answers: dict[str, Any] = {}
+
+    def read(grant: str) -> Any:
+        if grant not in answers:
+            try:
+                answers[grant] = read_grant(grant)
+            except MalformedMessage as error:
+                answers[grant] = error
+        if isinstance(answers[grant], MalformedMessage):
+            raise MalformedMessage(str(answers[grant]))
+        return answers[grant]
+
+    return read

@@ -1,0 +1,191 @@
+"""The errand of sending mail: intents that are due are leased, written, handed to the mail server, and marked."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache
+
+from asyncpg import Record
+from kombu.exceptions import OperationalError
+from prometheus_client import Counter
+
+from consumers.domain.decisions import Asked, Decision
+from consumers.domain.registrations import CodeIssued, MailKind, RegistrationState
+from consumers.jobs.app import TASK_BUDGET_S, TASK_EXPIRY_S, VISIBILITY_TIMEOUT_S, app
+from consumers.jobs.running import run_job
+from consumers.settings import CodeKey
+from contracts.messages import Submission
+from infra.errors import Unavailable
+from infra.mail.letters import AddressRefused, already_registered_letter, compose, verification_letter
+from infra.mail.smtp import Mailer, MailRefused
+from infra.postgres.engine import Database
+from infra.secrets import SecretKey, derive_code
+from infra.settings import SmtpSettings, UsersDatabaseSettings, read
+from infra.telemetry.logs import get_logger
+from infra.telemetry.traces import new_traceparent, tracing
+
+log = get_logger(__name__)
+
+LEASE_S = 8
+RETRY_WAITS_S = (5, 15, 45, 120, 240)
+"""Waits after each failed try. Together they are shorter than a code lives: the last try still brings a live one."""
+TRIES_MAX = len(RETRY_WAITS_S) + 1
+
+MAIL_ATTEMPTS = Counter("cash_mail_attempts_total", "Tries to send a mail, by how they ended.", ["outcome"])
+
+
+class Outcome(StrEnum):
+    """How a try ended. After ``failed`` comes another one."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    SUPERSEDED = "superseded"
+
+
+# Kept as one statement: of several workers each gets another mail, and one that dies loses its lease.
+_LEASE = """
+    WITH due AS (
+        SELECT id FROM mails
+        WHERE state = 'due' AND due_at <= now() AND (leased_until IS NULL OR leased_until <= now())
+        ORDER BY due_at
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE mails
+    SET attempts = mails.attempts + 1, leased_until = now() + $1
+    FROM due, registrations AS registration
+    WHERE mails.id = due.id AND registration.id = mails.registration_id
+    RETURNING mails.id, mails.registration_id, mails.issue, mails.kind, mails.message_id, mails.attempts,
+        mails.leased_until, mails.traceparent, registration.email, registration.time_zone, registration.state,
+        registration.issue AS newest_issue, registration.code_expires_at, now() AS leased_at
+"""
+
+_END = """
+    UPDATE mails SET state = $2, ended_at = clock_timestamp(), leased_until = NULL, last_error = $3
+    WHERE id = $1 AND state = 'due'
+"""
+
+# Only while the lease is ours: whoever leased it after us says when the next try is.
+_PUT_OFF = """
+    UPDATE mails SET due_at = clock_timestamp() + $3, leased_until = NULL, last_error = $4
+    WHERE id = $1 AND state = 'due' AND leased_until = $2
+"""
+
+
+async def send_due(database: Database, mailer: Mailer, code_key: SecretKey) -> bool:
+    """Send what is due, for as long as a task may begin new tries; return whether more may be due.
+
+    Raises:
+        Unavailable: the database is down. A mail server that is down is no error here: each mail waits, ever longer.
+    """
+    began_at = time.monotonic()
+    # The last try begun must end before the task is thought dead and given to another worker.
+    budget_s = min(TASK_BUDGET_S, VISIBILITY_TIMEOUT_S - 2 - mailer.timeout_s)
+    while True:
+        async with database.connection("lease a mail") as connection:
+            mail = await connection.fetchrow(_LEASE, timedelta(seconds=LEASE_S))
+        if mail is None:
+            return False
+        with tracing(new_traceparent(mail["traceparent"])):
+            await _try(database, mail, mailer, code_key)
+        if time.monotonic() - began_at > budget_s:
+            return True
+
+
+async def _try(database: Database, mail: Record, mailer: Mailer, code_key: SecretKey) -> None:
+    """Try one leased mail and mark how it went."""
+    outcome, reason = await _attempt(mail, mailer, code_key)
+    async with database.connection("mark a mail") as connection:
+        if outcome is Outcome.FAILED:
+            wait_s = RETRY_WAITS_S[mail["attempts"] - 1]
+            await connection.execute(_PUT_OFF, mail["id"], mail["leased_until"], timedelta(seconds=wait_s), reason)
+        else:
+            await connection.execute(_END, mail["id"], outcome, reason)
+    MAIL_ATTEMPTS.labels(outcome).inc()
+    bad = outcome in (Outcome.FAILED, Outcome.ABANDONED)
+    (log.warning if bad else log.info)(
+        f"mail {outcome}", mail=mail["id"], kind=mail["kind"], attempt=mail["attempts"], reason=reason
+    )
+
+
+async def _attempt(mail: Record, mailer: Mailer, code_key: SecretKey) -> tuple[Outcome, str | None]:
+    """Write the letter and hand it over; say how it went, and why not."""
+    if mail["state"] != RegistrationState.PENDING or mail["issue"] != mail["newest_issue"]:
+        return Outcome.SUPERSEDED, None
+    is_code = mail["kind"] == MailKind.VERIFICATION_CODE
+    expires_at: datetime | None = mail["code_expires_at"]
+    if is_code and (expires_at is None or expires_at <= mail["leased_at"]):
+        return Outcome.ABANDONED, "the code would be dead on arrival"
+    if mail["attempts"] > TRIES_MAX:
+        return Outcome.ABANDONED, "every try ended with its worker"
+    try:
+        if is_code and expires_at:
+            code = derive_code(code_key, mail["registration_id"], mail["issue"])
+            letter = verification_letter(code, expires_at, mail["time_zone"])
+        else:
+            letter = already_registered_letter()
+        message = compose(
+            letter, sender=mailer.sender, to=mail["email"], message_id=mail["message_id"], now=mail["leased_at"]
+        )
+        await asyncio.to_thread(mailer.send, message)
+    except (AddressRefused, MailRefused) as error:
+        return Outcome.ABANDONED, str(error)
+    except Unavailable as error:
+        return (Outcome.FAILED if mail["attempts"] < TRIES_MAX else Outcome.ABANDONED), str(error)
+    return Outcome.SENT, None
+
+
+@cache
+def outgoing() -> tuple[UsersDatabaseSettings, Mailer, SecretKey]:
+    """Return what the errand needs, read once; the worker asks at its start, so that a missing setting refuses it."""
+    return read(UsersDatabaseSettings), Mailer(read(SmtpSettings)), read(CodeKey).code
+
+
+@app.task(name="send_due_mail")
+def send_due_mail() -> None:
+    """Send the mails that are due. Beat asks every five seconds, the identity consumer as soon as there is one."""
+    settings, mailer, code_key = outgoing()
+
+    async def work(database: Database) -> None:
+        if await send_due(database, mailer, code_key):
+            _ask()
+
+    run_job("send_due_mail", settings, work)
+
+
+class Nudge:
+    """Asks the worker to look for due mail now, from an event loop, which never waits for it."""
+
+    def __init__(self) -> None:
+        """Nothing is asked yet."""
+        self._asking: asyncio.Task[None] | None = None
+        self._again = False
+
+    async def after_commit(self, decided: Sequence[tuple[Asked[Submission], Decision]]) -> None:
+        """Ask once, if a batch made mail due. It returns at once and never fails; without it beat sees to the mail."""
+        if any(isinstance(change, CodeIssued) for _, decision in decided for change in decision.changes):
+            self.nudge()
+
+    def nudge(self) -> None:
+        """Ask in the background; while Redis is slow to take one request, all others are one more."""
+        if self._asking is not None and not self._asking.done():
+            self._again = True
+            return
+        self._asking = asyncio.create_task(self._ask())
+
+    async def _ask(self) -> None:
+        self._again = True
+        while self._again:
+            self._again = False
+            try:
+                await asyncio.to_thread(_ask)
+            except (OperationalError, OSError) as error:
+                log.warning("mail was not hastened", cause=repr(error))
+
+
+def _ask() -> None:
+    """Put the task into the queue, once: beat is the retry."""
+    send_due_mail.apply_async(retry=False, expires=TASK_EXPIRY_S)

@@ -1,0 +1,75 @@
+"""How a job runs: in an event loop of its own, with its outcome counted, logged and remembered for readiness."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from prometheus_client import Histogram
+
+from infra.errors import Unavailable
+from infra.postgres.engine import Database
+from infra.settings import PostgresSettings
+from infra.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+JOB_SECONDS = Histogram(
+    "cash_job_seconds", "Time of a job's run.", ["job", "outcome"], buckets=(0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
+)
+
+
+class Pulse:
+    """When a job last ended, and what was wrong with the newest run of each."""
+
+    def __init__(self) -> None:
+        """Begin now: a process that has just started had no time for a job yet."""
+        self._beat_at = time.monotonic()
+        self._failures: dict[str, str] = {}
+
+    def beat(self, job: str, failure: str | None = None) -> None:
+        """Note the end of a run."""
+        self._beat_at = time.monotonic()
+        if failure is None:
+            self._failures.pop(job, None)
+        else:
+            self._failures[job] = failure
+
+    def problems(self, silent_for_s: float) -> list[str]:
+        """Return what the newest runs failed by, and whether no job ended for longer than ``silent_for_s``."""
+        silence_s = time.monotonic() - self._beat_at
+        problems = [f"{job}: {failure}" for job, failure in sorted(self._failures.items())]
+        if silence_s > silent_for_s:
+            problems.append(f"no job came for {silence_s:.0f} s: does celery-beat run, and does Redis answer?")
+        return problems
+
+
+pulse = Pulse()
+"""Of the jobs that this process runs."""
+
+
+def run_job(job: str, settings: PostgresSettings, work: Callable[[Database], Awaitable[object]]) -> None:
+    """Run a job with connections of its own, which end with it: nothing is shared between threads or outlives a run.
+
+    It never raises. Whatever went wrong is logged, noted for readiness, and left to the next run, which beat asks for.
+    """
+    began_at = time.monotonic()
+    outcome, failure = "done", None
+    try:
+        asyncio.run(_with_database(settings, work))
+    except Unavailable as error:
+        outcome, failure = "unavailable", f"{error} ({error.__cause__!r})"
+        log.warning("job put off", job=job, operation=str(error), cause=repr(error.__cause__))
+    except Exception as error:  # a defect in one run must not stop the clock
+        outcome, failure = "failed", repr(error)
+        log.exception("job failed", job=job)
+    JOB_SECONDS.labels(job, outcome).observe(time.monotonic() - began_at)
+    pulse.beat(job, failure)
+
+
+async def _with_database(settings: PostgresSettings, work: Callable[[Database], Awaitable[object]]) -> None:
+    database = Database(settings, application="celery-worker")
+    await database.start()
+    try:
+        await work(database)
+    finally:
+        await database.stop()

@@ -1,0 +1,78 @@
+"""The Celery worker, which runs the jobs: ``python -m consumers.jobs.worker``."""
+
+import sys
+import warnings
+
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
+from celery.signals import worker_ready
+from redis import Redis
+from redis.exceptions import RedisError
+
+from consumers.jobs.app import app, keep_own_logs
+from consumers.jobs.expiry import databases
+from consumers.jobs.mail import outgoing
+from consumers.jobs.running import pulse
+from infra.mail.letters import AddressRefused
+from infra.settings import HttpSettings, RedisSettings, read
+from infra.telemetry.logs import get_logger
+from infra.telemetry.server import serve_in_thread
+
+log = get_logger(__name__)
+
+SILENCE_MAX_S = 30.0
+"""Beat asks for something every five seconds; a worker that ended nothing for this long has stopped consuming, though
+its process lives and its connections look well (Celery issues 8030, 8091, 10205)."""
+
+
+class Health:
+    """What keeps the worker from being ready."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Begin as starting."""
+        self._redis = Redis.from_url(settings.url(), socket_timeout=1, socket_connect_timeout=1)
+        self._consuming = False
+
+    def begin(self, **_: object) -> None:
+        """Note that the worker consumes (Celery's signal ``worker_ready``)."""
+        self._consuming = True
+        log.info("process ready")
+
+    def problems(self) -> list[str]:
+        """Return what is wrong; called in the threads of the health server."""
+        try:
+            self._redis.ping()
+        except RedisError as error:
+            return [f"Redis: {type(error).__name__}"]
+        return pulse.problems(SILENCE_MAX_S) if self._consuming else ["starting"]
+
+
+def main() -> int:
+    """Run the worker until SIGTERM, after which the jobs under way are finished."""
+    keep_own_logs("celery-worker")
+    # It warns of root because of pickled tasks; ours are JSON, and a local stack may run as root.
+    warnings.simplefilter("ignore", SecurityWarning)
+    # It recommends to cancel what runs when Redis goes away, which threads cannot do (see app.py).
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)
+    try:
+        outgoing()
+    except AddressRefused as error:
+        print(f"Setting CASH_SMTP_SENDER: {error}", file=sys.stderr)
+        return 78
+    databases()
+    health = Health(read(RedisSettings))
+    worker_ready.connect(health.begin)
+    stop_serving = serve_in_thread(read(HttpSettings), health.problems)
+    log.info("process starts")
+    worker = app.Worker(
+        quiet=True, optimization="fair", without_gossip=True, without_mingle=True, without_heartbeat=True
+    )
+    try:
+        worker.start()
+    finally:
+        stop_serving()
+        log.info("process stopped", status=worker.exitcode)
+    return int(worker.exitcode or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

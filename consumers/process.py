@@ -1,0 +1,74 @@
+"""What the consumer processes share: logs, health, a clean stop on SIGTERM, and an exit status that tells the truth."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import uvloop
+from aiokafka.errors import KafkaError
+
+from infra.errors import Unavailable
+from infra.settings import HttpSettings, read
+from infra.telemetry.logs import configure_logs, get_logger
+from infra.telemetry.server import Readiness, serve_in_thread
+
+log = get_logger(__name__)
+
+CONNECT_WAIT_FIRST_S = 0.1
+CONNECT_WAIT_MAX_S = 2.0
+
+
+class Process:
+    """One running process: what it says of its health, and when and how it ends."""
+
+    def __init__(self) -> None:
+        """Begin: not ready, not stopping."""
+        self.readiness = Readiness()
+        self.stopping = asyncio.Event()
+        self.exit_status = 0
+
+    def end(self, reason: str) -> None:
+        """Turn readiness red and end with status 1: the supervisor, not this process, decides what is next."""
+        log.critical("process ends", reason=reason)
+        self.readiness.fail(reason)
+        self.exit_status = 1
+        self.stopping.set()
+
+    async def until_done(self, step: Callable[[], Awaitable[object]], what: str) -> bool:
+        """Try a step until it works, waiting longer each time; return whether it did before the process was stopped."""
+        wait_s = CONNECT_WAIT_FIRST_S
+        while not self.stopping.is_set():
+            try:
+                await step()
+            except (Unavailable, KafkaError, OSError, TimeoutError) as error:
+                self.readiness.report([f"{what}: {error or type(error).__name__}"])
+                log.info("waiting", operation=what, cause=repr(error), wait_s=wait_s)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stopping.wait(), wait_s)
+                wait_s = min(wait_s * 2, CONNECT_WAIT_MAX_S)
+            else:
+                return True
+        return False
+
+
+def run(name: str, main: Callable[[Process], Awaitable[None]]) -> None:
+    """Run a process until SIGTERM or SIGINT, or until it ends itself; then exit with its status."""
+    configure_logs(name)
+    sys.exit(uvloop.run(_run(name, main)))
+
+
+async def _run(name: str, main: Callable[[Process], Awaitable[None]]) -> int:
+    process = Process()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, process.stopping.set)
+    stop_serving = serve_in_thread(read(HttpSettings), process.readiness.problems)
+    log.info("process starts")
+    try:
+        await main(process)
+    finally:
+        stop_serving()
+        log.info("process stopped", status=process.exit_status)
+    return process.exit_status

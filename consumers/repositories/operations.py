@@ -1,0 +1,85 @@
+"""Operations: the claim that makes a submission take effect once, and the answer people ask for later."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from consumers.records import Received
+from contracts.messages import OperationState
+from contracts.refusals import Refusal
+from infra.postgres.engine import Connection
+
+_CLAIM = """
+    INSERT INTO operations (id, subject_id, user_id, noun, idempotency_key, state, resource_id, request_hash, request,
+                            recorded_at, source_topic, source_partition, source_offset)
+    SELECT id, subject_id, user_id, noun, idempotency_key, $12, resource_id, request_hash, request,
+           $13, topic, part, off
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::bytea[], $8::bytea[],
+                $9::text[], $10::int[], $11::bigint[])
+      AS claim (id, subject_id, user_id, noun, idempotency_key, resource_id, request_hash, request, topic, part, off)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+"""
+
+_REFUSE = """
+    UPDATE operations
+    SET state = 'refused', refusal_code = refused.code, refusal_detail = refused.detail, refusal_field = refused.field,
+        resource_id = NULL
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS refused (id, code, detail, field)
+    WHERE operations.id = refused.id
+"""
+
+
+async def claim(
+    connection: Connection, received: Sequence[Received], recorded_at: datetime, state: OperationState
+) -> set[UUID]:
+    """Insert one operation per record and return the ids that are ours to decide.
+
+    An id that exists already, here or in another database transaction we then wait for, was or is being decided
+    elsewhere. Rows go in sorted by id, so that two claimers never wait for each other; of two equal ids in the batch
+    the first by position owns it. They are inserted as ``state`` with the resource they will have: only refusals are
+    written again.
+    """
+    owners: dict[UUID, Received] = {}
+    for each in received:
+        owners.setdefault(each.operation_id, each)
+    rows = sorted(owners.items(), key=lambda item: item[0].bytes)
+    claimed = await connection.fetch(
+        _CLAIM,
+        [operation_id for operation_id, _ in rows],
+        [each.message.subject_id for _, each in rows],
+        [each.envelope.user_id for _, each in rows],
+        [each.message.noun for _, each in rows],
+        [each.idempotency_key for _, each in rows],
+        [each.message.resource_id(operation_id) for operation_id, each in rows],
+        [bytes.fromhex(each.request_hash) for _, each in rows],
+        [_stored_request(each) for _, each in rows],
+        [each.source.topic for _, each in rows],
+        [each.source.partition for _, each in rows],
+        [each.source.offset for _, each in rows],
+        state,
+        recorded_at,
+    )
+    return {row["id"] for row in claimed}
+
+
+async def refuse(connection: Connection, refusals: Sequence[tuple[UUID, Refusal]]) -> None:
+    """Mark claimed operations as refused, with their reasons."""
+    await connection.execute(
+        _REFUSE,
+        [operation_id for operation_id, _ in refusals],
+        [refusal.code for _, refusal in refusals],
+        [refusal.detail for _, refusal in refusals],
+        [refusal.field for _, refusal in refusals],
+    )
+
+
+def _stored_request(received: Received) -> bytes:
+    """Return the request to keep: as sent, less the fields that are secrets of the moment."""
+    unhashed = received.message.unhashed
+    if not unhashed:
+        return received.value
+    fields = msgspec.json.decode(received.value)
+    return msgspec.json.encode({name: value for name, value in fields.items() if name not in unhashed})

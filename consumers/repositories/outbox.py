@@ -1,0 +1,51 @@
+"""The outbox: what was decided, written with the decision in one database transaction, sent later by the relay."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from contracts.envelope import Envelope, Headers, to_headers
+from contracts.messages import JournalEntry
+from infra.postgres.engine import Connection
+
+ROW_MESSAGES_MAX = 1000
+SOURCE = "cashflow/consumers"
+
+OutboxMessage = tuple[bytes, Headers, bytes]
+"""Key, headers and value of a record to be sent."""
+
+
+async def insert_outbox(
+    connection: Connection, entries: Sequence[JournalEntry], recorded_at: datetime, traceparent: str | None = None
+) -> None:
+    """Write journal entries to the outbox, in their order, in rows of at most a thousand.
+
+    ``recorded_at`` becomes their CloudEvents time. Entries of one key keep their order because rows are sent by id and
+    all rows of a key are written under its lock.
+    """
+    by_topic: dict[str, list[OutboxMessage]] = {}
+    for entry in entries:
+        envelope = Envelope(
+            id=str(entry.event_id),
+            type=entry.type,
+            source=SOURCE,
+            time=recorded_at,
+            subject=str(entry.subject_id),
+            traceparent=traceparent,
+        )
+        by_topic.setdefault(entry.topic.name, []).append(
+            (str(entry.subject_id).encode(), to_headers(envelope), entry.model_dump_json().encode())
+        )
+    rows = [
+        (topic, len(chunk), msgspec.msgpack.encode(chunk))
+        for topic, messages in by_topic.items()
+        for chunk in (messages[at : at + ROW_MESSAGES_MAX] for at in range(0, len(messages), ROW_MESSAGES_MAX))
+    ]
+    # One statement each: rows must get their ids in this order, which INSERT … SELECT does not promise.
+    await connection.executemany("INSERT INTO outbox (topic, message_count, messages) VALUES ($1, $2, $3)", rows)
+
+
+def read_messages(packed: bytes) -> list[OutboxMessage]:
+    """Read the messages of an outbox row."""
+    return msgspec.msgpack.decode(packed, type=list[OutboxMessage])
