@@ -6,7 +6,6 @@ Source: CloudEvents 1.0.2 and its Kafka Protocol Binding; ``traceparent`` is W3C
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -15,6 +14,7 @@ import msgspec
 
 from contracts.errors import MalformedMessage
 from contracts.messages import Submission, utc_text
+from contracts.text import IDEMPOTENCY_KEY_PATTERN
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
@@ -22,8 +22,7 @@ CONTENT_TYPE = "application/json"
 Headers = list[tuple[str, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """What a record's headers say. The value is the message itself.
 
     ``operation_id`` and ``request_hash`` (SHA-256, hex) are on submissions only and are recomputed by the consumer.
@@ -111,34 +110,35 @@ def from_headers(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
                 raise MalformedMessage(f"{header} is not a UUID.") from None
         else:
             fields[field] = value
+    key = fields.get("idempotency_key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise MalformedMessage("ce_idempotencykey is not 1 to 255 printable ASCII characters.")
     return Envelope(**fields)
 
 
-_OURS = frozenset(
-    {"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", *(header for header, _ in _EXTENSIONS)}
-)
+OURS = frozenset({"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", *(header for header, _ in _EXTENSIONS)})
+"""The headers that mean something to us."""
 
-
+_IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 #: CloudEvents 1.0.2, type system, String. NUL among them is what PostgreSQL would refuse later.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _texts(headers: Iterable[tuple[str, bytes | None]]) -> Mapping[str, str]:
+    ours = [(name, value) for name, value in headers if name in OURS]
     texts: dict[str, str] = {}
-    for name, value in headers:
-        if name not in _OURS:
-            continue
+    for name, value in ours:
         if value is None:
             raise MalformedMessage(f"{name} is null.")
-        if name in texts:
-            raise MalformedMessage(f"{name} is given twice.")
         try:
-            text = value.decode()
+            texts[name] = value.decode()
         except UnicodeDecodeError:
             raise MalformedMessage(f"{name} is not UTF-8.") from None
-        if _CONTROL.search(text):
-            raise MalformedMessage(f"{name} has a control character, which CloudEvents does not allow.")
-        texts[name] = text
+    if len(texts) < len(ours):
+        raise MalformedMessage("One of our headers is given twice.")
+    if _CONTROL.search("".join(texts.values())):
+        name = next(name for name, text in texts.items() if _CONTROL.search(text))
+        raise MalformedMessage(f"{name} has a control character, which CloudEvents does not allow.")
     return texts
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import ClassVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -77,6 +77,16 @@ class LedgerEntry(JournalEntry):
     recorded_at: AwareDatetime = Field(
         description="The ledger database's clock, UTC; never before the entry's predecessor."
     )
+
+    @property
+    def subject_id(self) -> UUID:
+        """The ledger."""
+        return self.ledger_id
+
+    @property
+    def event_id(self) -> UUID:
+        """A ledger's place in its journal is taken once."""
+        return uuid5(self.ledger_id, str(self.sequence))
 
 
 class OperationState(StrEnum):

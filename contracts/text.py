@@ -46,14 +46,20 @@ _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}
 
 
 def _read_day_or_moment(value: object) -> object:
-    # Pydantic would take other digits for seconds since 1970: 20240919 for a day of that August.
-    if isinstance(value, date):
-        return value
     if isinstance(value, str):
-        if _DAY.fullmatch(value):
-            return date.fromisoformat(value)
-        if _MOMENT.fullmatch(value):
-            return datetime.fromisoformat(value)
+        # Pydantic would take other digits for seconds since 1970: 20240919 for a day of that August.
+        try:
+            if _DAY.fullmatch(value):
+                return date.fromisoformat(value)
+            if _MOMENT.fullmatch(value):
+                return datetime.fromisoformat(value)
+        except ValueError:
+            raise PydanticCustomError("day_or_moment", "Input should be a day and time that exist") from None
+    elif isinstance(value, datetime):
+        if value.tzinfo is not None:
+            return value
+    elif isinstance(value, date):
+        return value
     raise PydanticCustomError(
         "day_or_moment", "Input should be a day as YYYY-MM-DD, or a moment with its offset as in RFC 3339"
     )

@@ -59,7 +59,7 @@ class Limits:
     async def ping(self) -> None:
         """Raise ``Unavailable`` unless Redis answers."""
         try:
-            await self._redis.execute_command("PING")
+            await self._redis.exists("cash:ping")
         except (RedisError, OSError, TimeoutError) as error:
             raise Unavailable("ping Redis") from error
 

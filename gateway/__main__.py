@@ -1,0 +1,43 @@
+"""Run the gateway: ``python -m gateway``."""
+
+import signal
+import sys
+
+import uvicorn
+
+from gateway.app import PROCESS, AllSettings, create_app
+from infra.settings import HttpSettings, read
+from infra.telemetry.logs import configure_logs
+
+
+def main() -> int:
+    """Serve HTTP until SIGTERM or SIGINT; requests under way are finished first."""
+    configure_logs(PROCESS)
+    address = read(HttpSettings)
+    settings = AllSettings.read()
+    config = uvicorn.Config(
+        create_app(settings),
+        host=address.host,
+        port=address.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.http.trusted_proxies),
+        forwarded_allow_ips=settings.http.trusted_proxies or None,
+        timeout_graceful_shutdown=settings.http.shutdown_s,
+        backlog=2048,
+    )
+    # Uvicorn handles these itself, and raises them again when it has stopped: a clean stop is then no error.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    server = uvicorn.Server(config)
+    server.run()
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

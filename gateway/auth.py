@@ -1,0 +1,37 @@
+"""From a bearer token to the person who asks. Who is asking comes from here, never from a body."""
+
+from gateway.ended_sessions import EndedSessions
+from gateway.errors import Unauthenticated
+from gateway.requests import JsonRequest
+from gateway.tokens import Principal, VerifiedTokens
+
+_SCHEME = "bearer "
+
+#: Put into a GET route's ``opt`` where its answer must not come from a session that ended meanwhile.
+ABOUT_IDENTITY = {"about_identity": True}
+
+
+class Guard:
+    """Lets in who has a good token of a session that has not ended."""
+
+    def __init__(self, tokens: VerifiedTokens, ended: EndedSessions) -> None:
+        """Keep what tokens and sessions are checked with."""
+        self._tokens = tokens
+        self._ended = ended
+
+    def principal(self, request: JsonRequest) -> Principal:
+        """Return who is asking.
+
+        Raises:
+            Unauthenticated: no token, not a good one, or its session has ended.
+            Unavailable: whether sessions have ended is not known, and this is a write or about identity.
+        """
+        header = request.headers.get("authorization")
+        if header is None or header[: len(_SCHEME)].lower() != _SCHEME:
+            raise Unauthenticated("Sign in and send the access token as: Authorization: Bearer …", token=False)
+        principal = self._tokens.verify(header[len(_SCHEME) :].strip())
+        if request.method not in ("GET", "HEAD") or "about_identity" in request.route_handler.opt:
+            self._ended.require_fresh()
+        if principal.session_id in self._ended:
+            raise Unauthenticated("This session has ended. Sign in again.")
+        return principal

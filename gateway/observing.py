@@ -1,0 +1,85 @@
+"""What every request goes through: its trace, its metrics, its headers, and one line in the log for some of them."""
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import Counter, Histogram
+
+from infra.telemetry.logs import get_logger
+from infra.telemetry.traces import new_traceparent, tracing
+
+log = get_logger(__name__)
+
+REQUESTS = Counter("cash_http_requests_total", "Requests answered.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "cash_http_request_seconds",
+    "Time from a request's head to its answer's end.",
+    ["method", "route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10),
+)
+SLOW_S = 1.0
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+
+class Observed:
+    """Wraps the application. Litestar's own logging middleware would cost more than the request."""
+
+    def __init__(self, app: ASGIApp, *, log_every: int) -> None:
+        """Log one of ``log_every`` requests, besides slow ones and those that failed on our side."""
+        self._app = app
+        self._log_every = log_every
+        self._count = count(1)
+        self._metrics: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, and take note of it."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 500
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _with_common(message["headers"], scope)
+            await send(message)
+
+        traceparent = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
+        with tracing(new_traceparent(traceparent.decode("latin-1") if traceparent else None)):
+            try:
+                await self._app(scope, receive, send_observed)
+            finally:
+                self._note(scope, status, time.perf_counter() - began)
+
+    def _note(self, scope: Any, status: int, seconds: float) -> None:
+        # An unknown method or path must not make a new time series.
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = scope.get("path_template") or "unmatched"
+        key = method, route, status
+        metrics = self._metrics.get(key)
+        if metrics is None:
+            metrics = self._metrics[key] = (
+                REQUESTS.labels(method, route, status).inc,
+                REQUEST_SECONDS.labels(method, route).observe,
+            )
+        metrics[0]()
+        metrics[1](seconds)
+        if status >= 500 or seconds > SLOW_S or next(self._count) % self._log_every == 0:
+            log.info("answered", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 1))
+
+
+def _with_common(headers: Any, scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """Add what every answer has: nothing is cached that does not say so, and a write returns its idempotency key."""
+    every = list(headers)
+    if not any(name == b"cache-control" for name, _ in every):
+        every.append((b"cache-control", b"no-store"))
+    every.append((b"x-content-type-options", b"nosniff"))
+    if asking := scope.get("asking"):
+        every.append((b"idempotency-key", asking.key.encode()))
+    return every

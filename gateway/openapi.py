@@ -1,0 +1,130 @@
+"""The OpenAPI 3.1 document of the API: ``python -m gateway.openapi`` writes ``docs/openapi.json``."""
+
+import inspect
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from pydantic.json_schema import models_json_schema
+
+from contracts.text import IDEMPOTENCY_KEY_LENGTH_MAX, IDEMPOTENCY_KEY_PATTERN
+from gateway.errors import PROBLEM_JSON
+from gateway.fields import Body
+from gateway.requests import WAIT_S_MAX
+from gateway.routing import build
+from gateway.services import Services
+
+T = TypeVar("T")
+
+PATH = Path(__file__).parent.parent / "docs" / "openapi.json"
+
+_DESCRIPTION = """\
+A request becomes an event, a consumer decides, a table remembers, a query answers.
+
+Writes answer **202** with an operation to ask about later, or, with `Prefer: wait=N` (RFC 7240, at most 10 s), with
+what came of them. `Idempotency-Key` makes a retry safe: the same key and content take effect once. Every error is a
+problem (RFC 9457) that names the fields it is about. Amounts are decimal strings, never JSON numbers.
+"""
+
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key and content take effect once, however often they are sent. Absent: one is made.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": IDEMPOTENCY_KEY_LENGTH_MAX,
+        "pattern": IDEMPOTENCY_KEY_PATTERN,
+    },
+}
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": f"`wait=N`: wait up to N seconds (at most {WAIT_S_MAX}) for what comes of it.",
+    "schema": {"type": "string"},
+    "example": "wait=5",
+}
+_PROBLEM = {
+    "description": "Any other problem.",
+    "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def document() -> dict[str, Any]:
+    """Return the document: Litestar's paths, pydantic's own schemas of the bodies, and the headers writes take."""
+    app = build(
+        _nothing,
+        openapi_config=OpenAPIConfig(
+            title="cash-flow",
+            version="1",
+            description=_DESCRIPTION,
+            components=Components(
+                security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+            ),
+            path="/unused",
+        ),
+    )
+    found: dict[str, Any] = json.loads(json.dumps(app.openapi_schema.to_schema()))
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            for method in getattr(handler, "http_methods", ()):
+                operation = found["paths"].get(_path_of(route.path_format), {}).get(method.lower())
+                if operation is not None:
+                    _complete(operation, handler)
+    schemas = found["components"]["schemas"]
+    # Litestar knows neither the constraints nor the descriptions of our models; their own libraries do.
+    bodies = [(model, "validation") for model in _subclasses(Body)]
+    _, definitions = models_json_schema(bodies, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    schemas.update(definitions["$defs"])
+    structs = [struct for struct in _subclasses(msgspec.Struct) if struct.__name__ in schemas]
+    _, described = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
+    schemas.update(described)
+    return found
+
+
+def _path_of(path_format: str) -> str:
+    return path_format or "/"
+
+
+def _nothing() -> Services:
+    raise NotImplementedError("this application only describes itself")
+
+
+def _subclasses(base: type[T]) -> Iterator[type[T]]:
+    for subclass in base.__subclasses__():
+        if subclass.__module__.startswith("gateway."):
+            yield subclass
+            yield from _subclasses(subclass)
+
+
+def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
+    """Add to an operation what Litestar cannot know of: headers, security and the problems of any request."""
+    operation["operationId"] = handler.fn.__name__
+    summary, _, more = (inspect.getdoc(handler.fn) or "").partition("\n\n")
+    operation["summary"] = summary
+    operation["description"] = more or summary
+    if "principal" in handler.parsed_fn_signature.parameters:
+        operation["security"] = [{"bearer": []}]
+    if "write" in handler.opt:
+        operation.setdefault("parameters", []).extend([_IDEMPOTENCY_KEY, _PREFER])
+    operation["responses"]["default"] = _PROBLEM
+
+
+def main() -> int:
+    """Write the document."""
+    PATH.parent.mkdir(exist_ok=True)
+    PATH.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{PATH.name} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

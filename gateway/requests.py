@@ -1,0 +1,152 @@
+"""A request as the routes see it: its JSON body read once and strictly, and how its sender wants to be answered."""
+
+import json
+import os
+import re
+import time
+from typing import Any
+from uuid import UUID
+
+from litestar import Request
+from litestar.datastructures import State
+from litestar.plugins.pydantic import PydanticInitPlugin
+from pydantic import ValidationError
+
+from contracts.text import IDEMPOTENCY_KEY_LENGTH_MAX, IDEMPOTENCY_KEY_PATTERN
+from gateway.errors import FieldProblem, Invalid, UnsupportedContent
+from gateway.fields import Body
+
+#: Longest wait a request may ask for with ``Prefer: wait=N`` (RFC 7240), in seconds.
+WAIT_S_MAX = 10
+_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
+_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
+
+
+class JsonRequest(Request[Any, Any, State]):
+    """A request whose body is left as bytes for pydantic, which reads JSON and checks it in one go."""
+
+    async def json(self) -> bytes:
+        """Return the body as it came, if it says it is JSON.
+
+        Raises:
+            UnsupportedContent: the content type is another one.
+        """
+        media_type, _ = self.content_type
+        if media_type != "application/json":
+            raise UnsupportedContent
+        return await self.body()
+
+
+class BodyReading(PydanticInitPlugin):
+    """Litestar's pydantic plugin, with our way of reading a body in place of its own."""
+
+    @classmethod
+    def decoders(cls, validate_strict: bool = False) -> list[Any]:
+        """Return the one decoder: request bodies are the only pydantic models in our signatures."""
+        return [(lambda target: isinstance(target, type) and issubclass(target, Body), read_body)]
+
+
+def read_body(model: type[Body], raw: bytes) -> Body:
+    """Read a request body.
+
+    Raises:
+        Invalid: it is not JSON, or not what ``model`` says; every field that is wrong is named.
+    """
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        problems = [
+            _field_problem(each) for each in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        if error.errors()[0]["type"] == "json_invalid":
+            problems = _unreadable_fields(raw) or [FieldProblem("", "The body is not valid JSON.")]
+        raise Invalid(problems) from None
+
+
+_SENTENCES = {
+    "missing": "This field is needed.",
+    "extra_forbidden": "There is no such field.",
+    "model_type": "Send a JSON object.",
+    "model_attributes_type": "Send a JSON object.",
+}
+
+
+def _field_problem(error: Any) -> FieldProblem:
+    field = ".".join(str(part) for part in error["loc"])
+    return FieldProblem(field[:100], _SENTENCES.get(error["type"], error["msg"]))
+
+
+def _unreadable_fields(raw: bytes) -> list[FieldProblem]:
+    """Name the fields because of which a body is not JSON: those with half of a surrogate pair."""
+    try:
+        fields = json.loads(raw.decode())
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(fields, dict):
+        return []
+    return [
+        FieldProblem(name.encode(errors="backslashreplace").decode()[:100], "This text has half of a surrogate pair.")
+        for name, value in fields.items()
+        if not _is_unicode(name) or (isinstance(value, str) and not _is_unicode(value))
+    ]
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+#: Put into the ``opt`` of a write: it takes the two headers that :func:`asking_of` reads.
+WRITE = {"write": True}
+
+
+class Asking:
+    """How the sender of a write wants it treated: under which idempotency key, and how long the answer may take."""
+
+    __slots__ = ("key", "key_given", "wait_s")
+
+    def __init__(self, key: str | None = None, wait_s: int = 0) -> None:
+        """Take the sender's key, or make one: a UUIDv7."""
+        self.key_given = key is not None
+        self.key = key if key is not None else str(uuid7())
+        self.wait_s = wait_s
+
+    def prefer_key(self, resource_id: UUID | None) -> None:
+        """Use an id the client chose for the new thing as the key, unless it sent one."""
+        if resource_id is not None and not self.key_given:
+            self.key, self.key_given = str(resource_id), True
+
+
+def asking_of(request: JsonRequest) -> Asking:
+    """Read ``Idempotency-Key`` and ``Prefer: wait`` and keep them in the scope, so that every answer returns the key.
+
+    Raises:
+        Invalid: the key is longer than 255 characters or not printable ASCII.
+    """
+    headers = request.headers
+    key = headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        sentence = f"Send 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable ASCII characters."
+        raise Invalid([FieldProblem("Idempotency-Key", sentence)])
+    asking = Asking(key, wait_of(headers.get("prefer")))
+    request.scope["asking"] = asking  # type: ignore[typeddict-unknown-key]  # ours; ASGI allows it
+    return asking
+
+
+def wait_of(prefer: str | None) -> int:
+    """Return the seconds of ``Prefer: wait=N``, at most :data:`WAIT_S_MAX`; what is not understood is no preference."""
+    if prefer is None or (found := _WAIT.search(prefer)) is None:
+        return 0
+    return min(int(found[1]), WAIT_S_MAX)
+
+
+def uuid7() -> UUID:
+    """Make a UUIDv7 (RFC 9562): the millisecond it was made, then random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    bits = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    bits = bits & ~(0xF << 76) | 0x7 << 76
+    bits = bits & ~(0x3 << 62) | 0x2 << 62
+    return UUID(int=bits)

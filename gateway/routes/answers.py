@@ -1,0 +1,79 @@
+"""How routes answer a write: accepted with an operation to ask about later, or with what came of it."""
+
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+from litestar.openapi.datastructures import ResponseSpec
+
+from contracts.messages import OperationState
+from gateway.errors import PROBLEM_JSON, Problem
+from gateway.publishing import Submitted
+from gateway.requests import Asking
+
+API = "/api/v1"
+
+T = TypeVar("T")
+
+
+class Accepted(msgspec.Struct, kw_only=True):
+    """It was submitted; the operation says how it ends. The same key and content give the same operation again."""
+
+    operation_id: UUID
+    status: OperationState
+    idempotency_key: str
+
+
+_TEXTS = {
+    400: "Something in the request is not as it should be; every field that is wrong is named.",
+    401: "No bearer token, or one that is forged, expired or of an ended session.",
+    404: "There is no such thing, or not for you: the two look the same.",
+    413: "The body is larger than 64 kB.",
+    415: "The body is not JSON.",
+    422: "It was refused, with a code; or the idempotency key was used for other content.",
+    429: "Too many tries; Retry-After says when to try again.",
+    503: "Something this needs is not available; try again, with the same idempotency key.",
+}
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return the responses of an operation that are problems (RFC 9457), for the OpenAPI document."""
+    return {
+        status: ResponseSpec(Problem, description=_TEXTS[status], media_type=PROBLEM_JSON, generate_examples=False)
+        for status in statuses
+    }
+
+
+def answer_of(model: type[Any], description: str) -> ResponseSpec:
+    """Return a response of an operation, for the OpenAPI document."""
+    return ResponseSpec(model, description=description, generate_examples=False)
+
+
+def accepted(
+    body: Accepted, submitted: Submitted, asking: Asking, *, operations: str = f"{API}/operations"
+) -> Response[Any]:
+    """Answer 202 with where to ask; ``operations`` is the path the operation's id is appended to."""
+    headers = {"Location": f"{operations}/{submitted.operation_id}", **_headers(submitted, asking)}
+    if submitted.operation is None:
+        headers["Retry-After"] = "1"
+    return Response(body, status_code=202, headers=headers)
+
+
+def settled(body: T, submitted: Submitted, asking: Asking, *, status: int, location: str | None = None) -> Response[T]:
+    """Answer with what came of it: ``status`` the first time, 200 when it is replayed."""
+    headers = _headers(submitted, asking)
+    if location:
+        headers["Location"] = location
+    if submitted.replayed and status == 201:
+        status = 200
+    return Response(body, status_code=status, headers=headers)
+
+
+def _headers(submitted: Submitted, asking: Asking) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if asking.wait_s:
+        headers["Preference-Applied"] = f"wait={asking.wait_s}"
+    if submitted.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return headers

@@ -1,0 +1,41 @@
+"""Health and metrics, for the supervisor and Prometheus."""
+
+import msgspec
+from litestar import Response, get
+from litestar.di import NamedDependency
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway.routes.answers import answer_of
+from gateway.services import Services
+
+
+class Health(msgspec.Struct, omit_defaults=True):
+    """How the process is, and what keeps it from being ready."""
+
+    status: str
+    because: list[str] = []
+
+
+@get("/health/live", tags=["health"])
+async def get_live() -> Health:
+    """Say that the process answers."""
+    return Health("alive")
+
+
+@get(
+    "/health/ready",
+    responses={200: answer_of(Health, "Ready."), 503: answer_of(Health, "Not ready, and why.")},
+    tags=["health"],
+)
+async def get_ready(services: NamedDependency[Services]) -> Response[Health]:
+    """Say whether everything that requests need is there."""
+    because = await services.readiness.problems()
+    if because:
+        return Response(Health("not ready", because), status_code=503)
+    return Response(Health("ready"))
+
+
+@get("/metrics", media_type=CONTENT_TYPE_LATEST, tags=["health"])
+async def get_metrics() -> bytes:
+    """Show the counters of this process, for Prometheus."""
+    return generate_latest()

@@ -1,0 +1,168 @@
+"""Signed tokens: the access token that says who asks, and the grant that lets a program write rows in bulk."""
+
+import hashlib
+import re
+import time
+from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import jwt
+
+from contracts.ledgers import personal_ledger_id
+from contracts.sessions import ACCESS_TOKEN_LIFETIME_S
+from gateway.errors import Unauthenticated
+from gateway.settings import GatewaySettings
+from infra.secrets import signing_key, verifying_key
+
+ALGORITHM = "EdDSA"
+AUDIENCE = "cash-flow"
+ACCESS_TYPE = "at+jwt"
+GRANT_AUDIENCE = "ledger.bulk"
+GRANT_TYPE = "bulk-grant+jwt"
+
+_JWT = re.compile(r"[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]{1,1536}\.[A-Za-z0-9_-]{1,128}")
+_CLAIMS = ("iss", "aud", "sub", "sid", "name", "cur", "tz", "iat", "exp")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking, as the verified token says; ``expires_at`` in seconds since 1970."""
+
+    user_id: UUID
+    session_id: UUID
+    username: str
+    ledger_id: UUID
+    base_currency: str
+    time_zone: str
+    expires_at: int
+
+
+class Tokens:
+    """Signs tokens with one key, verifies them with those of the ring: EdDSA only, whatever a token's header says."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        """Read the keys."""
+        ((self._key_id, seed),) = settings.token_signing_key.items()
+        self._signing_key = signing_key(seed)
+        self._public = {key_id: verifying_key(raw) for key_id, raw in settings.token_public_keys.items()}
+        self._raw_public = settings.token_public_keys
+        self._issuer = settings.public_url
+
+    def access_token(self, *, user_id: UUID, session_id: UUID, username: str, currency: str, zone: str) -> str:
+        """Sign an access token of :data:`ACCESS_TOKEN_LIFETIME_S`."""
+        now = int(time.time())
+        claims = {
+            "iss": self._issuer,
+            "aud": AUDIENCE,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "name": username,
+            "cur": currency,
+            "tz": zone,
+            "iat": now,
+            "exp": now + ACCESS_TOKEN_LIFETIME_S,
+        }
+        return self._signed(claims, ACCESS_TYPE)
+
+    def bulk_grant(self, principal: Principal, ledger_id: UUID, lifetime_s: int) -> tuple[str, datetime]:
+        """Sign a grant to write rows of one ledger to ``ledger.bulk``; return it and when it expires (aware UTC)."""
+        now = int(time.time())
+        claims = {
+            "iss": self._issuer,
+            "aud": GRANT_AUDIENCE,
+            "sub": str(principal.user_id),
+            "ledger": str(ledger_id),
+            "cur": principal.base_currency,
+            "tz": principal.time_zone,
+            "iat": now,
+            "exp": now + lifetime_s,
+        }
+        return self._signed(claims, GRANT_TYPE), datetime.fromtimestamp(now + lifetime_s, UTC)
+
+    def verify(self, token: str) -> Principal:
+        """Verify an access token.
+
+        Raises:
+            Unauthenticated: forged, expired, of another kind or issuer, or not a token at all.
+        """
+        if not _JWT.fullmatch(token):
+            raise Unauthenticated("This is not an access token. Sign in to get one.")
+        try:
+            header = jwt.get_unverified_header(token)
+            key = self._public.get(str(header.get("kid")))
+            if key is None or header.get("typ") != ACCESS_TYPE:
+                raise Unauthenticated("This access token is not one of ours. Sign in again.")
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=self._issuer,
+                options={"require": list(_CLAIMS), "strict_aud": True},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("The access token has expired. Refresh the session or sign in again.") from None
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise Unauthenticated("This access token is not valid. Sign in again.") from None
+        user_id = UUID(claims["sub"])
+        return Principal(
+            user_id=user_id,
+            session_id=UUID(claims["sid"]),
+            username=claims["name"],
+            ledger_id=personal_ledger_id(user_id),
+            base_currency=claims["cur"],
+            time_zone=claims["tz"],
+            expires_at=claims["exp"],
+        )
+
+    def key_set(self) -> list[dict[str, str]]:
+        """Return the public keys as JSON Web Keys (RFC 8037)."""
+        return [
+            {
+                "kty": "OKP",
+                "crv": "Ed25519",
+                "alg": ALGORITHM,
+                "use": "sig",
+                "kid": key_id,
+                "x": urlsafe_b64encode(raw).rstrip(b"=").decode(),
+            }
+            for key_id, raw in self._raw_public.items()
+        ]
+
+    def _signed(self, claims: dict[str, Any], token_type: str) -> str:
+        headers = {"typ": token_type, "kid": self._key_id}
+        return jwt.encode(claims, self._signing_key, algorithm=ALGORITHM, headers=headers)
+
+
+class VerifiedTokens:
+    """Remembers tokens it has verified, by their hash, for half a minute and never beyond their expiry.
+
+    Verifying a signature costs as much as all the rest of a request; a bounded memory, least recently used out first.
+    """
+
+    def __init__(self, tokens: Tokens, *, size: int = 10_000, lifetime_s: float = 30) -> None:
+        """Start empty."""
+        self._tokens = tokens
+        self._size = size
+        self._lifetime_s = lifetime_s
+        self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+
+    def verify(self, token: str) -> Principal:
+        """Return who a token speaks for; errors as :meth:`Tokens.verify`."""
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        now = time.time()
+        found = self._known.get(digest)
+        if found is not None:
+            if now < found[1]:
+                self._known.move_to_end(digest)
+                return found[0]
+            del self._known[digest]
+        principal = self._tokens.verify(token)
+        self._known[digest] = principal, min(now + self._lifetime_s, principal.expires_at)
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+        return principal
