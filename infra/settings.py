@@ -56,6 +56,13 @@ class KafkaSettings(Settings):
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
     ssl_cafile: Path | None = Field(None, description="Certificate authorities in PEM; absent: the system's.")
+    instance_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="A consumer's name in its groups that outlives it (static membership): killed and started again "
+        "under it, it has its partitions back at once, not after the session time-out. Unique per running process; "
+        "absent: a new member each time, which leaves when it stops.",
+    )
     replication_factor: int = Field(1, ge=1, description="Of topics we create. 3 where three brokers run.")
     send_timeout_s: float = Field(5.0, gt=0, description="Deadline of one send; after it the outcome is unknown.")
 

@@ -57,14 +57,16 @@ class BatchSubscription:
         handle: Callable[[Records], Awaitable[None]],
         *,
         wait_ms: int,
+        instance_id: str | None = None,
     ) -> None:
-        """Subscribe; consuming begins when the broker starts."""
+        """Subscribe; consuming begins when the broker starts. ``instance_id`` as in ``KafkaSettings``."""
         self.topic = topic
         self.group = group
         self._handle = handle
         self._subscriber = broker.subscriber(
             topic,
             group_id=group,
+            group_instance_id=instance_id,
             batch=True,
             max_records=BATCH_RECORDS_MAX,
             batch_timeout_ms=wait_ms,

@@ -105,6 +105,17 @@ class Producer:
                 await self._replace(producer)
             raise Unavailable(f"publish to {topic}") from error
 
+    async def ping(self) -> None:
+        """Raise ``Unavailable`` unless a broker answers within two seconds."""
+        producer = await self._started()
+        try:
+            async with asyncio.timeout(2):
+                answered = await producer.client.force_metadata_update()
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise Unavailable("ping Kafka") from error
+        if not answered:
+            raise Unavailable("ping Kafka")
+
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is not None:
             return self._producer

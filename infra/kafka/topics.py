@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
 from aiokafka.protocol.admin import DescribeConfigsResponse_v2
 
 from contracts.topics import TOPICS, Topic
@@ -46,6 +46,7 @@ async def _examine(settings: KafkaSettings, *, create: bool) -> TopicsFound:
         found = TopicsFound(missing=[topic.name for topic in TOPICS if topic.name not in there])
         if create and found.missing:
             found.created = await _create(admin, [topic for topic in TOPICS if topic.name in found.missing], settings)
+            await _wait_for_coordinator(admin)
         present = [topic for topic in TOPICS if topic.name in there]
         if present:
             found.differences = await _differences(admin, present)
@@ -69,6 +70,17 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], settings:
             raise Unavailable(f"create topic {name}: {error.__name__} {rest}")
         created.append(name)
     return created
+
+
+async def _wait_for_coordinator(admin: AIOKafkaAdminClient) -> None:
+    """Wait until groups have a coordinator: on a new cluster the first question makes its topic, and is refused meanwhile."""
+    while True:
+        try:
+            await admin.find_coordinator("any")
+        except GroupCoordinatorNotAvailableError:
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 async def _differences(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> list[str]:

@@ -1,0 +1,230 @@
+"""The command that fills a local system with a demo person and their books, through the same API as everybody."""
+
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from shlex import quote
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import typer
+
+from cli.accounts import show_accounts
+from cli.client import Client, Refused
+from cli.credentials import Session, config_folder, credentials_file
+from cli.household import Entry, entries_until
+from cli.mail import list_mails
+from cli.output import ExitCode, Failure, Json, fail, note, say, show_json
+from cli.registrations import default_time_zone, request_registration, submit_code, submit_user
+from cli.servers import Server, UrlOption, checked_url, find_mailbox, find_server, local_server
+from cli.sessions import end_session, sign_in
+from cli.transactions import list_pages, show_transactions, submit_transaction
+from contracts.refusals import RefusalCode
+from contracts.registrations import CODE_ALPHABET, CODE_LENGTH
+from infra.local.home import write_whole
+
+_CURRENCY = "EUR"
+_MAIL_WITHIN_S = 30.0
+_MAIL_POLL_S = 0.1
+_AT_ONCE = 8
+_NEWEST = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to ``cash``."""
+    app.command(rich_help_panel="Try it out")(demo)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPerson:
+    """Who the demo is on one server: a username, and a password that nobody chose."""
+
+    username: str
+    password: str
+
+    @property
+    def email(self) -> str:
+        """An address that only the mailbox of development delivers to (RFC 2606)."""
+        return f"{self.username}@example.org"
+
+
+def demo(url: UrlOption = None, json: Json = False) -> None:
+    """Make a demo person with some months of transactions; running it again adds nothing twice.
+
+    Registers, verifies, signs in and records as anybody would, through the API of the local stack. The code comes from
+    its mailbox (or the one that CASH_MAILBOX_URL names). Your own session stays as it is.
+    """
+    server = Server(checked_url(url)) if url else local_server("gateway")
+    file = _person_file(server)
+    client = Client(server, credentials_file())
+    try:
+        client.session = _signed_in(client, file)
+        outcome = _record(client, client.session)
+        accounts = client.call("GET", "/accounts").body["items"]
+        newest = [item for page in list_pages(client, _NEWEST) for item in page["items"]]
+        end_session(client, client.session.session_id)
+    finally:
+        client.close()
+    if json:
+        show_json(
+            {
+                "username": client.session.username,
+                "password_file": file,
+                "new": outcome["new"],
+                "already_there": outcome["known"],
+                "accounts": accounts,
+                "newest": newest,
+            }
+        )
+        return
+    show_accounts(accounts)
+    say("")
+    show_transactions(newest, title="Newest transactions")
+    at = "" if find_server(None).url == server.url else f" --url {server.url}"
+    say(f"\nLook around as {client.session.username}; the file holds username and password:")
+    say(f"  cash login{at} < {quote(str(file))}\n  cash tx list\n  cash accounts")
+
+
+def _signed_in(client: Client, file: Path) -> Session:
+    """Sign in the demo person known on this machine, else register one."""
+    person = _read_person(file)
+    if person is not None:
+        try:
+            return sign_in(client, person.username, person.password)
+        except Refused as refused:
+            if refused.code is not ExitCode.NOT_SIGNED_IN:
+                raise
+            # The system was reset, or an earlier demo was interrupted before its user existed.
+    return _register(client, file, person or DemoPerson("demo", secrets.token_urlsafe(12)))
+
+
+def _register(client: Client, file: Path, person: DemoPerson) -> Session:
+    mailbox = find_mailbox()
+    registration_id = _verified_registration(client, mailbox, person.email)
+    if registration_id is None:
+        # The address has a user whose password is not known here: somebody else's demo, so this is another person.
+        person = _another()
+        registration_id = _verified_registration(client, mailbox, person.email)
+    if registration_id is None:
+        fail("the demo's address is taken twice over; empty the local stack with `cash reset` and try again")
+    try:
+        return _made(client, file, person, registration_id)
+    except Refused as refused:
+        if refused.refusal != RefusalCode.USERNAME_TAKEN:
+            raise
+        return _made(client, file, _another(), registration_id)
+
+
+def _made(client: Client, file: Path, person: DemoPerson, registration_id: str) -> Session:
+    """Make the user and sign in; the password is kept first, or an interruption would leave a user nobody knows."""
+    _write_person(file, person)
+    submit_user(client, registration_id, person.username, person.password)
+    note(f"The user {person.username} exists.")
+    return sign_in(client, person.username, person.password)
+
+
+def _verified_registration(client: Client, mailbox: Server, email: str) -> str | None:
+    """Register an address and type the mailed code; ``None`` when the mail says that the address has a user."""
+    note(f"Registering {email} ...")
+    earlier = {mail["id"] for mail in list_mails(mailbox, to=email)}
+    registration_id = request_registration(client, email, _CURRENCY, default_time_zone())
+    for mail in _new_mails(mailbox, email, earlier):
+        code = code_in(mail["text"])
+        if code is None:
+            return None
+        try:
+            submit_code(client, registration_id, code)
+        except Refused as refused:
+            # A late mail of an earlier, interrupted registration: ours is still to come.
+            if refused.refusal != RefusalCode.CODE_WRONG:
+                raise
+        else:
+            note(f"The code {code} came by mail and was right.")
+            return registration_id
+    raise Failure(f"no code came within {_MAIL_WITHIN_S:.0f} s; look at `cash logs celery-worker` and try again")
+
+
+def _new_mails(mailbox: Server, email: str, seen: set[str]) -> Iterator[Any]:
+    until = time.monotonic() + _MAIL_WITHIN_S
+    while time.monotonic() < until:
+        for mail in list_mails(mailbox, to=email):
+            if mail["id"] not in seen:
+                seen.add(mail["id"])
+                yield mail
+        time.sleep(_MAIL_POLL_S)
+
+
+def code_in(text: str) -> str | None:
+    """Return the verification code that stands on a line of its own in a mail."""
+    found = re.search(rf"^\s*([{CODE_ALPHABET}]{{{CODE_LENGTH}}})\s*$", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _record(client: Client, session: Session) -> dict[str, int]:
+    """Record the household's transactions, some at once; returns how many were new and how many known."""
+    begun = time.monotonic()
+    entries = entries_until(datetime.now(ZoneInfo(session.time_zone)).date())
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        known = sum(pool.map(lambda entry: _was_there(client, entry), entries))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    took_s = time.monotonic() - begun
+    new = len(entries) - known
+    note(
+        f"{len(entries)} transactions from {entries[0].day} to {entries[-1].day}: "
+        f"{new} new, {known} already there ({took_s:.1f} s).\n"
+    )
+    return {"new": new, "known": known}
+
+
+def _was_there(client: Client, entry: Entry) -> bool:
+    wanted = {
+        "amount": entry.amount,
+        "category": entry.category,
+        "kind": entry.kind,
+        "description": entry.description,
+        "date": entry.day.isoformat(),
+    }
+    try:
+        answer = submit_transaction(client, wanted, key=entry.key)
+    except Refused as refused:
+        # Its operation was tidied away long ago; the transaction itself stays.
+        if refused.refusal == RefusalCode.TRANSACTION_ID_TAKEN:
+            return True
+        raise
+    if answer.pending:
+        fail("some transactions are accepted but not recorded yet; run `cash demo` again in a moment", ExitCode.PENDING)
+    return answer.replayed
+
+
+def _another() -> DemoPerson:
+    return DemoPerson(f"demo-{secrets.token_hex(2)}", secrets.token_urlsafe(12))
+
+
+def _person_file(server: Server) -> Path:
+    place = re.sub(r"[^a-z0-9.]+", "-", urlsplit(server.url).netloc.lower())
+    return config_folder() / f"demo-{place}.txt"
+
+
+def _read_person(file: Path) -> DemoPerson | None:
+    try:
+        username, password = file.read_text("utf-8").split()
+    except (OSError, ValueError):
+        return None
+    return DemoPerson(username, password)
+
+
+def _write_person(file: Path, person: DemoPerson) -> None:
+    """Keep username and password, a line each, as ``cash login`` reads them from standard input."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_whole(file, f"{person.username}\n{person.password}\n")
+    except OSError as error:
+        fail(f"{file} cannot be written ({error.strerror}); set CASH_CONFIG_HOME to a folder of yours")

@@ -1,0 +1,83 @@
+"""Questions to the person: prompts at a terminal, lines of standard input everywhere else."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from getpass import getpass
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli.output import ExitCode, fail, note, printable
+
+
+def ask(question: str, *, default: str | None = None, check: Callable[[str], str] = str) -> str:
+    """Ask for a line and return what ``check`` makes of it.
+
+    At a terminal a wrong answer is explained and asked again; elsewhere the next line of standard input is the
+    answer, an empty or missing one takes the default, and a wrong one ends the command.
+
+    Args:
+        question: what is asked, without a colon.
+        default: the answer when nothing is typed.
+        check: returns the answer to use, or raises ``ValueError`` with a sentence that says what to type.
+    """
+    hint = f" [{default}]" if default else ""
+    return _answer(question, lambda: _typed(f"{question}{hint}: ") or default or "", check)
+
+
+def ask_secret(question: str, *, confirm: bool = False, check: Callable[[str], str] = str) -> str:
+    """Ask for a line that is not shown; at a terminal ``confirm`` has it typed twice."""
+
+    def checked(secret: str) -> str:
+        secret = check(secret)
+        if confirm and is_interactive() and _typed_hidden(f"{question} again: ") != secret:
+            raise ValueError("the two were not equal; type it again")
+        return secret
+
+    return _answer(question, lambda: _typed_hidden(f"{question}: "), checked)
+
+
+def is_interactive() -> bool:
+    """Return whether somebody can be asked again."""
+    return sys.stdin.isatty()
+
+
+def _answer(question: str, typed: Callable[[], str], check: Callable[[str], str]) -> str:
+    while True:
+        answer = ""
+        try:
+            answer = typed()
+            if not answer:
+                raise ValueError(f"{question} is missing")
+            return check(answer)
+        except ValueError as error:
+            if not is_interactive():
+                where = "; it is read from standard input, a line each (see --help)" if not answer else ""
+                fail(f"{error}{where}", ExitCode.USAGE)
+            note(f"{error}.")
+
+
+def _typed(prompt: str) -> str:
+    if not is_interactive():
+        return sys.stdin.readline().strip()
+    # On stderr, so that stdout holds nothing but the command's result.
+    Console(stderr=True, highlight=False).print(Text(printable(prompt)), end="")
+    with _leaving_on_end_of_input():
+        return input().strip()
+
+
+def _typed_hidden(prompt: str) -> str:
+    if not is_interactive():
+        return sys.stdin.readline().rstrip("\r\n")
+    with _leaving_on_end_of_input():
+        return getpass(prompt)
+
+
+@contextlib.contextmanager
+def _leaving_on_end_of_input() -> Iterator[None]:
+    try:
+        yield
+    except EOFError:
+        raise typer.Abort from None

@@ -1,0 +1,115 @@
+"""The letters we send: what they say, and addresses nobody can smuggle a header through."""
+
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from zoneinfo import ZoneInfo
+
+from contracts.registrations import ATTEMPTS_PER_ISSUE_MAX, CODE_LIFETIME_S
+
+_ADDRESS_LENGTH_MAX = 254
+#: What would need quoting (RFC 5322), which people do not have in their addresses and mail servers read differently.
+_SPECIAL = frozenset(' ,:;<>()"\\@')
+
+Letter = tuple[str, str]
+"""Subject and text."""
+
+
+class AddressRefused(ValueError):
+    """What was given as an e-mail address cannot be one; no try will ever send to it."""
+
+
+def verification_letter(code: str, expires_at: datetime, time_zone: str) -> Letter:
+    """Return the letter with a code. It says until when the code works, by the clocks of ``time_zone``.
+
+    The code is not in the subject: mail servers log subjects, and locked telephones show them.
+    """
+    until = f"{expires_at.astimezone(ZoneInfo(time_zone)):%H:%M}"
+    return (
+        "Your cash-flow code",
+        f"""\
+Hello,
+
+somebody, we hope you, is registering this address with cash-flow.
+The code is
+
+    {code}
+
+Type it where you began, or in a terminal:
+
+    cash verify
+
+It works until {until} ({time_zone}): {CODE_LIFETIME_S // 60} minutes from when it was
+asked for, and {ATTEMPTS_PER_ISSUE_MAX} tries. If you asked for several codes, only the
+newest one works.
+
+If it was not you, there is nothing to do: without the code nobody can
+use your address. Please do not pass it on; we will never ask for it.
+""",
+    )
+
+
+def already_registered_letter() -> Letter:
+    """Return the letter to somebody whose address has a user already."""
+    return (
+        "You already have a cash-flow account",
+        """\
+Hello,
+
+somebody, perhaps you, tried to register this address with cash-flow.
+It has an account already, so there is no code. To sign in, type in a
+terminal:
+
+    cash login
+
+If it was not you, there is nothing to do: your account is as it was,
+and whoever tried was not told that it exists.
+""",
+    )
+
+
+def sender_address(setting: str) -> Address:
+    """Read who the letters are from: ``name <address>``, or an address alone.
+
+    Raises:
+        AddressRefused: there is no address in it.
+    """
+    name, address = parseaddr(setting)
+    return _address(address, name)
+
+
+def compose(letter: Letter, *, sender: Address, to: str, message_id: str, now: datetime) -> EmailMessage:
+    """Make a message of a letter. ``message_id`` is the part before the ``@``; the rest is the sender's domain.
+
+    International domains travel as punycode; an international mailbox needs a server with SMTPUTF8 (RFC 6531).
+
+    Raises:
+        AddressRefused: ``to`` is not one e-mail address.
+    """
+    subject, text = letter
+    message = EmailMessage(policy=SMTP)
+    message["From"] = sender
+    message["To"] = _address(to)
+    message["Subject"] = subject
+    message["Date"] = format_datetime(now.astimezone(UTC))
+    message["Message-ID"] = f"<{message_id}@{sender.domain}>"
+    # RFC 3834: no vacation notice should answer it.
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(text)
+    return message
+
+
+def _address(typed: str, name: str = "") -> Address:
+    mailbox, at, domain = typed.strip().rpartition("@")
+    if not (mailbox and at and domain) or len(typed) > _ADDRESS_LENGTH_MAX or not typed.isprintable():
+        raise AddressRefused("This is not an e-mail address.")
+    try:
+        typed.encode()
+        domain = domain if domain.isascii() else domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise AddressRefused("This is not an e-mail address.") from None
+    if not _SPECIAL.isdisjoint(mailbox + domain):
+        raise AddressRefused("This is not an e-mail address.")
+    return Address(display_name=name, username=mailbox, domain=domain)

@@ -1,0 +1,99 @@
+"""SMTP: hands one message to the mail server, within a deadline whatever the server does."""
+
+import contextlib
+import smtplib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from email.headerregistry import Address
+from email.message import EmailMessage
+
+from infra.errors import Unavailable
+from infra.mail.letters import sender_address
+from infra.settings import SmtpSettings
+
+
+class MailRefused(Exception):
+    """The server will never take this message for this address; trying again is of no use. The text has no address."""
+
+
+class Mailer:
+    """Sends by the server of the settings; a connection for each message, since they are few and far between."""
+
+    def __init__(self, settings: SmtpSettings) -> None:
+        """Keep the settings; nothing is connected yet.
+
+        Raises:
+            AddressRefused: the sender has no e-mail address.
+        """
+        self._settings = settings
+        self.sender: Address = sender_address(settings.sender)
+
+    @property
+    def timeout_s(self) -> float:
+        """How long :meth:`send` takes at most."""
+        return self._settings.timeout_s
+
+    def send(self, message: EmailMessage) -> None:
+        """Send a message; blocks until the server has it, for ``timeout_s`` at most.
+
+        Raises:
+            MailRefused: the server refuses the address for good (5xx), or cannot write to an international one.
+            Unavailable: anything else: it does not answer, is busy, or is not set up yet. It may even have taken the
+                message; a second try has the same Message-ID.
+        """
+        try:
+            with self._connected() as server:
+                server.send_message(message)
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = {code for code, _ in error.recipients.values()}
+            listed = ", ".join(str(code) for code in sorted(codes))
+            if min(codes) >= 500:
+                raise MailRefused(f"the server refused the address with {listed}") from None
+            raise Unavailable(f"send mail: the server put the address off with {listed}") from None
+        except smtplib.SMTPNotSupportedError:
+            raise MailRefused("the server cannot write to an international address (no SMTPUTF8)") from None
+        except smtplib.SMTPResponseException as error:
+            raise Unavailable(f"send mail: the server answered {error.smtp_code}") from error
+        except (smtplib.SMTPException, OSError) as error:
+            raise Unavailable(f"send mail: {type(error).__name__}") from error
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[smtplib.SMTP]:
+        settings = self._settings
+        server = _Server(settings.host, settings.timeout_s)
+        # smtplib's time-out is for each read, so a server that trickles could hold us for ever; this ends it all.
+        watchdog = threading.Timer(settings.timeout_s, server.cut)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            server.connect(settings.host, settings.port)
+            if server.sock is not None:
+                server.sock.settimeout(settings.timeout_s)
+            if settings.starttls:
+                server.starttls(context=ssl.create_default_context())
+            if settings.username and settings.password:
+                server.login(settings.username, settings.password.get_secret_value())
+            yield server
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                server.quit()
+        finally:
+            watchdog.cancel()
+            server.close()
+
+
+class _Server(smtplib.SMTP):
+    """An SMTP connection that is made after it is constructed, so that a watchdog can hold it from the first byte."""
+
+    def __init__(self, host: str, timeout_s: float) -> None:
+        # A name of our own: smtplib would ask the DNS for it, which can take longer than all the rest. Half the time to
+        # connect, because a host can have two addresses (IPv6 and 4) of which the first swallows everything.
+        super().__init__(local_hostname=socket.gethostname(), timeout=timeout_s / 2)
+        self._host = host  # starttls() checks the certificate against it; only the constructor would have set it
+
+    def cut(self) -> None:
+        """End the connection from another thread; whoever reads from it gets an error."""
+        if self.sock is not None:
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)

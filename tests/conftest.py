@@ -1,0 +1,39 @@
+"""What all tests share: one local stack per session, in a folder and on ports of its own."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from infra.local.postgres import remove_postgres
+from infra.local.stack import Choices, LocalStack
+
+# The machine also runs the servers: how long an example took says nothing about the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
+    """The whole system, running: real servers, every process, migrated databases, created topics.
+
+    The downloads are shared with `cash up`; what is missing is fetched. Logs stay where a test failed.
+    """
+    # Not pytest's own temporary folder: it is closed to the user PostgreSQL runs as when root runs the tests.
+    folder = Path(tempfile.mkdtemp(prefix="cash-flow-tests-"))
+    local = LocalStack(folder, Choices(any_ports=True))
+    try:
+        local.start()
+        yield local
+    finally:
+        local.stop()
+        remove_postgres(local.home)
+        if request.session.testsfailed:
+            print(f"\nThe logs of the local stack: {local.home.logs}")
+            for data in (local.home.kafka, local.home.redis):
+                shutil.rmtree(data, ignore_errors=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,292 @@
+"""The people's commands against the running system, as a shell would run them."""
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cli.output import ExitCode
+from infra.local.stack import LocalStack
+
+pytestmark = pytest.mark.stack
+
+PASSWORD = "correct horse battery"
+WITHIN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; ``json`` reads its output."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """One person's machine: their config folder, and the stack they use."""
+
+    environment: Mapping[str, str]
+
+    def cash(self, *words: str, lines: str = "", **more: str) -> Ended:
+        """Run a command with lines of standard input; it must end well or say why in one sentence."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", *words],
+            input=lines,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**self.environment, **more},
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        assert "\x1b" not in done.stdout + done.stderr
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def newest_code(self, email: str, *, not_one_of: frozenset[str] = frozenset()) -> str:
+        """Wait for a mail to somebody with a code that was not seen before."""
+        until = time.monotonic() + WITHIN_S
+        while time.monotonic() < until:
+            for mail in self.cash("mail", "--json").json:
+                found = re.search(r"^\s+([A-Z]{6})\s*$", mail["text"], re.MULTILINE)
+                if mail["to"] == email and found and found[1] not in not_one_of:
+                    return found[1]
+            time.sleep(0.1)
+        raise AssertionError(f"no mail to {email}")
+
+
+@pytest.fixture
+def terminal(stack: LocalStack, tmp_path: Path) -> Terminal:
+    home = {"CASH_HOME": str(stack.home.root), "CASH_CONFIG_HOME": str(tmp_path / "config"), "TZ": "Europe/Berlin"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CASH_")}
+    return Terminal({**inherited, **home})
+
+
+@pytest.fixture
+def signed_in(terminal: Terminal) -> Terminal:
+    """A terminal where a fresh user is signed in."""
+    username = register(terminal)
+    assert terminal.cash("login", lines=f"{username}\n{PASSWORD}\n").code == ExitCode.OK
+    return terminal
+
+
+def register(terminal: Terminal) -> str:
+    username = f"u{uuid4().hex[:12]}"
+    email = f"{username}@example.org"
+    assert terminal.cash("register", email, "--currency", "EUR", lines="\n").code == ExitCode.OK
+    ended = terminal.cash("verify", lines=f"{terminal.newest_code(email)}\n{username}\n{PASSWORD}\n")
+    assert ended.code == ExitCode.OK, ended.err
+    return username
+
+
+def test_a_person_registers_signs_in_records_and_reads_it_back(terminal: Terminal) -> None:
+    username = register(terminal)
+    assert "Signed in" in terminal.cash("login", username, lines=f"{PASSWORD}\n").out
+
+    recorded = terminal.cash("tx", "add", "24.47", "things", "stuff", "--date", "2024-09-19", "--json").json
+    listed = terminal.cash("tx", "list", "--json").json
+    shown = terminal.cash("tx", "show", recorded["id"][:8], "--json").json
+    who = terminal.cash("whoami", "--json").json
+
+    assert listed == {"items": [recorded], "next_cursor": None}
+    assert shown == recorded
+    assert (recorded["amount"], recorded["currency"], recorded["date"]) == ("24.47", "EUR", "2024-09-19")
+    assert (who["username"], who["time_zone"]) == (username, "Europe/Berlin")
+    table = terminal.cash("tx", "list").out
+    assert re.search(r"2024-09-19\s+things\s+stuff\s+Cash\s+-24\.47 EUR", table)
+    assert re.search(r"Cash\s+-24\.47 EUR", terminal.cash("accounts").out)
+
+
+def test_the_same_key_records_once(signed_in: Terminal) -> None:
+    first = signed_in.cash("tx", "add", "5", "Food", "--key", "once", "--json").json
+    second = signed_in.cash("tx", "add", "5", "Food", "--key", "once")
+    other = signed_in.cash("tx", "add", "6", "Food", "--key", "once")
+
+    assert "recorded before, nothing was added" in second.out
+    assert other.code == ExitCode.REFUSED
+    assert "amount" in other.err
+    assert [item["id"] for item in signed_in.cash("tx", "list", "--json").json["items"]] == [first["id"]]
+
+
+def test_what_is_only_accepted_can_be_looked_at_later(signed_in: Terminal) -> None:
+    accepted = signed_in.cash("tx", "add", "5", "Food", "--no-wait", "--json").json
+
+    until = time.monotonic() + WITHIN_S
+    while (ended := signed_in.cash("tx", "show", accepted["transaction_id"])).code == ExitCode.NOT_FOUND:
+        assert time.monotonic() < until
+    assert ended.code == ExitCode.OK
+
+
+def test_lists_go_on_where_they_ended(signed_in: Terminal) -> None:
+    for number in range(1, 4):
+        assert signed_in.cash("tx", "add", str(number), "Food", "--date", f"2026-01-0{number}").code == ExitCode.OK
+
+    page = signed_in.cash("tx", "list", "--limit", "2", "--json").json
+    rest = signed_in.cash("tx", "list", "--cursor", page["next_cursor"], "--json").json
+    everything = signed_in.cash("tx", "list", "--all", "--limit", "1", "--json").json
+    assert [item["amount"] for item in page["items"]] == ["3.00", "2.00"]
+    assert [item["amount"] for item in rest["items"]] == ["1.00"]
+    assert everything["items"] == page["items"] + rest["items"]
+    assert f"--cursor {page['next_cursor']}" in signed_in.cash("tx", "list", "--limit", "2").err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("tx", "add", "24.475", "Food"), ExitCode.REFUSED, "EUR has 2 decimals"),
+        (("tx", "add", "5", "Food", "--account", "Bank"), ExitCode.REFUSED, "no such account"),
+        (("tx", "add", "5", "Food", "--currency", "ZZZ"), ExitCode.REFUSED, "currency"),
+        (("tx", "add", "5", " "), ExitCode.REFUSED, "category"),
+        (("tx", "add", "5", "x" * 10_000), ExitCode.REFUSED, "category"),
+        (("tx", "add", "5", "a\x1b[31mred"), ExitCode.REFUSED, "category"),
+        (("tx", "add", "9" * 400, "Food"), ExitCode.REFUSED, "amount"),
+        (("tx", "add", "5", "Food", "--date", "1200-01-01"), ExitCode.REFUSED, "1900"),
+        (("tx", "add", "5", "Food", "--key", "\t"), ExitCode.REFUSED, "Idempotency-Key"),
+        (("tx", "list", "--cursor", "nonsense"), ExitCode.REFUSED, "cursor"),
+        (("tx", "show", str(uuid4())), ExitCode.NOT_FOUND, "no such transaction"),
+        (("tx", "show", "0123abcd"), ExitCode.NOT_FOUND, "none of your newest"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
+)
+def test_what_the_system_refuses_is_one_sentence(
+    signed_in: Terminal, words: tuple[str, ...], code: int, said: str
+) -> None:
+    ended = signed_in.cash(*words)
+
+    assert ended.code == code, ended.err
+    assert ended.out == ""
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
+    assert said in ended.err
+    assert signed_in.cash("tx", "list", "--json").json["items"] == []
+
+
+def test_an_expired_token_is_renewed_without_a_word(signed_in: Terminal) -> None:
+    file = Path(signed_in.environment["CASH_CONFIG_HOME"]) / "credentials.json"
+    before = file.read_text()
+    file.write_text(re.sub(r'"access_expires_at": "[^"]+"', '"access_expires_at": "2020-01-01T00:00:00Z"', before))
+
+    ended = signed_in.cash("whoami")
+    assert (ended.code, ended.err) == (ExitCode.OK, "")
+    renewed = json.loads(file.read_text())
+    assert renewed != json.loads(before)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_after_signing_out_the_session_is_over_on_the_server_too(signed_in: Terminal, tmp_path: Path) -> None:
+    config = Path(signed_in.environment["CASH_CONFIG_HOME"])
+    stolen = tmp_path / "stolen"
+    stolen.mkdir()
+    (stolen / "credentials.json").write_bytes((config / "credentials.json").read_bytes())
+    (stolen / "credentials.json").chmod(0o600)
+
+    assert signed_in.cash("logout").code == ExitCode.OK
+    assert signed_in.cash("whoami").code == ExitCode.NOT_SIGNED_IN
+    until = time.monotonic() + 5.5
+    while (ended := signed_in.cash("whoami", CASH_CONFIG_HOME=str(stolen))).code == ExitCode.OK:
+        assert time.monotonic() < until
+    assert ended.code == ExitCode.NOT_SIGNED_IN
+    assert "sign in again" in ended.err
+
+
+def test_a_wrong_password_says_no_more_than_that(terminal: Terminal) -> None:
+    username = register(terminal)
+    wrong = terminal.cash("login", lines=f"{username}\nnot the password\n")
+    nobody = terminal.cash("login", lines="nobody-of-this-name\nnot the password\n")
+
+    assert wrong.code == nobody.code == ExitCode.NOT_SIGNED_IN
+    assert wrong.err == nobody.err
+
+
+def test_a_new_code_makes_the_earlier_one_worthless(terminal: Terminal) -> None:
+    username = f"u{uuid4().hex[:12]}"
+    email = f"{username}@example.org"
+    terminal.cash("register", lines=f"{email}\nJPY\nAsia/Tokyo\n")
+    first = terminal.newest_code(email)
+    assert terminal.cash("verify", "--resend").code == ExitCode.OK
+    second = terminal.newest_code(email, not_one_of=frozenset({first}))
+
+    early = terminal.cash("verify", lines=f"{first}\n{username}\n{PASSWORD}\n")
+    weak = terminal.cash("verify", lines=f"{second}\n{username}\npassword\n")
+    done = terminal.cash("verify", lines=f"{username}\n{PASSWORD}\n")
+    assert (early.code, early.err.count("\n")) == (ExitCode.REFUSED, 1)
+    assert weak.code == ExitCode.REFUSED
+    assert "password" in weak.err
+    assert done.code == ExitCode.OK, done.err
+    assert terminal.cash("verify").code == ExitCode.FAILED
+
+
+def test_a_registration_that_is_wrong_is_refused_at_once(terminal: Terminal) -> None:
+    assert terminal.cash("register", "ann@nowhere", lines="\n\n").code == ExitCode.REFUSED
+    assert terminal.cash("register", lines="").code == ExitCode.USAGE
+
+
+def test_secrets_typed_at_a_terminal_are_not_shown(terminal: Terminal) -> None:
+    username = f"u{uuid4().hex[:12]}"
+    email = f"{username}@example.org"
+    register_there = [("E-mail: ", email), ("Base currency [", ""), ("Time zone [Europe/Berlin]: ", "")]
+    typed_in(terminal, ["register"], register_there)
+    code = terminal.newest_code(email)
+    answers = [
+        ("Code from the mail", "AAAAAA"),
+        ("tries left: 4", ""),
+        ("Code from the mail", code),
+        ("Username: ", username),
+        ("Password: ", PASSWORD),
+        ("Password again: ", "another one"),
+        ("not equal", ""),
+        ("Password: ", PASSWORD),
+        ("Password again: ", PASSWORD),
+    ]
+    seen = typed_in(terminal, ["verify"], [answer for answer in answers if answer[1] or answer[0] == ""])
+
+    assert "is yours. Next: cash login" in seen
+    assert PASSWORD not in seen
+    assert "tries left: 4" in seen
+    assert "the two were not equal" in seen
+
+
+def typed_in(terminal: Terminal, words: list[str], answers: list[tuple[str, str]]) -> str:
+    """Run a command at a pseudo-terminal, type each answer when its question stands there; returns what was seen."""
+    pid, descriptor = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "cli.main", *words], dict(terminal.environment))
+    seen = rest = ""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if answers and answers[0][0] in rest:
+            rest = rest.partition(answers[0][0])[2]
+            os.write(descriptor, answers.pop(0)[1].encode() + b"\n")
+        if not select.select([descriptor], [], [], 0.1)[0]:
+            continue
+        try:
+            read = os.read(descriptor, 4096).decode(errors="replace")
+        except OSError:
+            break
+        if not read:
+            break
+        seen += read
+        rest += read
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == ExitCode.OK, seen
+    assert answers == []
+    return seen
+
+
+Say = Callable[..., Ended]

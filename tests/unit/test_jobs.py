@@ -1,0 +1,93 @@
+"""How jobs are asked for and how the worker tells that it is well."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from consumers.domain.decisions import Decision
+from consumers.domain.registrations import CodeIssued
+from consumers.jobs import mail
+from consumers.jobs.mail import LEASE_S, Nudge
+from consumers.jobs.running import Pulse
+from contracts.registrations import VerificationCodeRequested
+from infra.settings import SmtpSettings
+from tests.builders.identity import NOON, an_asked
+
+
+class Asking:
+    """Stands in for Redis being asked; slow, so that nudges overlap."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.times = 0
+        self._error = error
+
+    def __call__(self) -> None:
+        self.times += 1
+        asyncio.run(asyncio.sleep(0.05))
+        if self._error:
+            raise self._error
+
+
+async def _until_quiet(nudge: Nudge) -> None:
+    assert nudge._asking is not None
+    await nudge._asking
+
+
+async def test_nudges_while_one_is_under_way_become_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = Asking()
+    monkeypatch.setattr(mail, "_ask", asking)
+    nudge = Nudge()
+
+    for _ in range(10):
+        nudge.nudge()
+        await asyncio.sleep(0.001)
+    await _until_quiet(nudge)
+
+    assert asking.times == 2
+
+
+@pytest.mark.parametrize("error", [OperationalError("down"), OSError("gone")])
+async def test_a_failed_nudge_is_only_logged(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(mail, "_ask", Asking(error))
+    nudge = Nudge()
+
+    nudge.nudge()
+    await _until_quiet(nudge)
+
+
+async def test_only_a_batch_that_made_mail_due_nudges(monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = Asking()
+    monkeypatch.setattr(mail, "_ask", asking)
+    nudge, asked = Nudge(), an_asked(VerificationCodeRequested(registration_id=uuid4()))
+    issued = Decision(changes=(CodeIssued(issue=2, expires_at=NOON),))
+
+    await nudge.after_commit([(asked, Decision())])
+    assert nudge._asking is None
+    await nudge.after_commit([(asked, issued), (asked, issued)])
+    await _until_quiet(nudge)
+
+    assert asking.times == 1
+
+
+def test_a_pulse_tells_of_silence_and_of_what_failed_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    now: dict[str, Any] = {"s": 100.0}
+    monkeypatch.setattr("time.monotonic", lambda: now["s"])
+    pulse = Pulse()
+
+    now["s"] += 29
+    assert pulse.problems(30) == []
+    now["s"] += 2
+    assert len(pulse.problems(30)) == 1
+    pulse.beat("expire", "PostgreSQL is down")
+    assert pulse.problems(30) == ["expire: PostgreSQL is down"]
+    pulse.beat("expire")
+    assert pulse.problems(30) == []
+
+
+def test_a_try_fits_into_its_lease() -> None:
+    timeout = SmtpSettings.model_fields["timeout_s"]
+
+    assert any(getattr(bound, "lt", None) == LEASE_S for bound in timeout.metadata)

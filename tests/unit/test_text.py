@@ -1,0 +1,221 @@
+"""Text as people type it: what is a name, an amount, a day; and the keys that make two spellings one."""
+
+import sys
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+
+from contracts.text import (
+    IDEMPOTENCY_KEY_PATTERN,
+    CurrencyCode,
+    DayOrMoment,
+    DecimalText,
+    Description,
+    Name,
+    email_key,
+    name_key,
+)
+
+NAME = TypeAdapter[str](Name)
+DESCRIPTION = TypeAdapter[str](Description)
+DECIMAL = TypeAdapter[str](DecimalText)
+CURRENCY = TypeAdapter[str](CurrencyCode)
+CHOSEN_KEY = TypeAdapter[str](Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY_PATTERN)])
+BOOKED = TypeAdapter[Any](DayOrMoment)
+ASSIGNED = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
+
+
+def accepts(adapter: TypeAdapter[Any], value: object) -> bool:
+    try:
+        adapter.validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", ["Food", "a", "x" * 100, "食費", " Rent ", "Café & Bar", "🍕" * 100, "a\u00a0b"])
+def test_name_is_one_line_with_something_on_it(name: str) -> None:
+    assert accepts(NAME, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "\u00a0\u3000", "x" * 101, "a\nb", "a\n", "\n", "a\tb", "a\x00b", "a\x7f", "\x85", "\ud800", 5, None],
+)
+def test_what_is_no_name_is_refused(name: object) -> None:
+    assert not accepts(NAME, name)
+
+
+def test_description_may_be_empty_but_has_no_second_line() -> None:
+    assert accepts(DESCRIPTION, "")
+    assert accepts(DESCRIPTION, "x" * 500)
+    assert not accepts(DESCRIPTION, "x" * 501)
+    assert not accepts(DESCRIPTION, "a\r\nBcc: b")
+    assert not accepts(DESCRIPTION, "a\n")
+
+
+@pytest.mark.parametrize("amount", ["0", "5", "24.47", "007.10", "9" * 16 + "." + "9" * 8])
+def test_amount_is_plain_digits(amount: str) -> None:
+    assert accepts(DECIMAL, amount)
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "",
+        "-1",
+        "+1",
+        "1e3",
+        "NaN",
+        "1,5",
+        "1.",
+        ".5",
+        "1.5\n",
+        " 1",
+        "9" * 17,
+        "9" * 400,
+        "1." + "0" * 9,
+        "１",
+        "١",
+        5,
+        1.5,
+    ],
+)
+def test_other_ways_to_write_an_amount_are_refused(amount: object) -> None:
+    assert not accepts(DECIMAL, amount)
+
+
+@pytest.mark.parametrize("currency", ["eur", "EU", "EURO", "EUR\n", "ＥＵＲ", "", "E R", None])
+def test_what_does_not_look_like_a_currency_is_refused(currency: object) -> None:
+    assert not accepts(CURRENCY, currency)
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("2024-09-19", date(2024, 9, 19)),
+        ("2024-02-29", date(2024, 2, 29)),
+        ("0001-01-01", date(1, 1, 1)),
+        ("9999-12-31", date(9999, 12, 31)),
+        ("2024-09-19T18:30:12Z", datetime(2024, 9, 19, 18, 30, 12, tzinfo=UTC)),
+        ("2024-09-19T18:30Z", datetime(2024, 9, 19, 18, 30, tzinfo=UTC)),
+        (
+            "2024-09-19 18:30:12.5+02:00",
+            datetime(2024, 9, 19, 18, 30, 12, 500_000, tzinfo=timezone(timedelta(hours=2))),
+        ),
+        ("2024-09-19T18:30:12.123456-11:30", datetime(2024, 9, 20, 6, 0, 12, 123_456, tzinfo=UTC)),
+    ],
+)
+def test_day_or_moment_is_read_as_typed(typed: str, read: date) -> None:
+    assert BOOKED.validate_python(typed) == read
+    assert BOOKED.validate_json(f'"{typed}"', strict=True) == read
+    assert type(BOOKED.validate_python(typed)) is type(read)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "20240919",
+        "1700000000",
+        1700000000,
+        1700000000.5,
+        "2024-9-19",
+        "2024-02-30",
+        "2023-02-29",
+        "2024-13-01",
+        "0000-01-01",
+        "10000-01-01",
+        "2024-09-19T18:30:12",
+        "2024-09-19T24:00:01Z",
+        "2024-09-19T18:30:12+25:00",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-01:00",
+        "2024-W38-4",
+        "２０２４-09-19",
+        "2024-09-19\n",
+        " 2024-09-19",
+        "today",
+        "",
+        True,
+        [],
+        datetime(2024, 9, 19),
+    ],
+)
+def test_what_is_neither_day_nor_moment_is_refused(typed: object) -> None:
+    assert not accepts(BOOKED, typed)
+
+
+@given(text=st.text(max_size=40))
+def test_any_text_for_a_day_is_read_or_refused(text: str) -> None:
+    accepts(BOOKED, text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Food", "food"),
+        ("Food", "  FOOD "),
+        ("Eating  out", "eating out"),
+        ("Eating\u00a0out", "Eating out"),
+        ("Straße", "STRASSE"),
+        ("Café", "Cafe\u0301"),
+        ("ﬁne", "FINE"),
+        ("Ⅷ", "viii"),
+        ("ＡＢＣ", "abc"),
+        ("Σίσυφος", "ΣΊΣΥΦΟΣ"),
+    ],
+)
+def test_two_spellings_are_one_name(one: str, other: str) -> None:
+    assert name_key(one) == name_key(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("Food", "Foods"), ("Cafe", "Café"), ("a b", "ab"), ("I", "ı")])
+def test_two_names_stay_two(one: str, other: str) -> None:
+    assert name_key(one) != name_key(other)
+
+
+def test_keys_are_idempotent_for_every_character() -> None:
+    for key in (name_key, email_key):
+        changed = [character for character in ASSIGNED if key(key(character)) != key(character)]
+        assert changed == [], key
+
+
+@given(name=st.text(max_size=40))
+def test_name_key_is_idempotent(name: str) -> None:
+    assert name_key(name_key(name)) == name_key(name)
+
+
+@given(name=st.text(max_size=40))
+def test_name_key_does_not_depend_on_case_or_space_around(name: str) -> None:
+    assert name_key(f"  {name}\t") == name_key(name)
+    assert name_key(name.casefold()) == name_key(name)
+
+
+@given(name=st.text(max_size=40).filter(lambda name: accepts(NAME, name)))
+def test_every_name_has_a_key(name: str) -> None:
+    assert name_key(name)
+
+
+@given(address=st.text(max_size=40))
+def test_email_key_is_idempotent(address: str) -> None:
+    assert email_key(email_key(address)) == email_key(address)
+
+
+def test_one_person_types_an_address_in_two_ways() -> None:
+    assert email_key(" Ann@Example.ORG\n") == email_key("ann@example.org")
+    assert email_key("Jo\u0308rg@example.org") == email_key("jörg@EXAMPLE.org")
+    assert email_key("ann@example.org") != email_key("anne@example.org")
+
+
+@pytest.mark.parametrize("key", ["a", "my key", "~" * 255, "0192f0c5-2b4d-7a90-8c1e-3f5a7b9c0d03"])
+def test_idempotency_key_is_printable_ascii(key: str) -> None:
+    assert accepts(CHOSEN_KEY, key)
+
+
+@pytest.mark.parametrize("key", ["", " ", " a", "a ", "~" * 256, "a\n", "a\tb", "é", "\x00", "\x7f"])
+def test_what_is_no_idempotency_key_is_refused(key: str) -> None:
+    assert not accepts(CHOSEN_KEY, key)

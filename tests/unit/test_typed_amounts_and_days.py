@@ -1,0 +1,71 @@
+"""What people type as amounts and days."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from cli.output import ExitCode, Failure
+from cli.transactions import checked_amount, read_day
+
+NOW = datetime(2026, 3, 1, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize("typed", ["24.47", "5", "0.01", " 12.50 ", "1234567890123456.12345678"])
+def test_plain_digits_with_a_point_are_sent_as_typed(typed: str) -> None:
+    assert checked_amount(typed) == typed.strip()
+
+
+@pytest.mark.parametrize(
+    ("typed", "proposed"),
+    [
+        ("24,47", "24.47"),
+        ("1.234,56", "1234.56"),
+        ("1,234.56", "1234.56"),
+        ("1,234", "1234"),
+        ("€24.47", "24.47"),
+        ("24.47 EUR", "24.47"),
+        ("1'234.50", "1234.50"),
+        (".5", "0.5"),
+        ("5.", "5"),
+    ],
+)
+def test_another_spelling_is_refused_with_the_one_to_type(typed: str, proposed: str) -> None:
+    with pytest.raises(Failure, match=f"if you mean {proposed}, type that") as refusal:
+        checked_amount(typed)
+    assert refusal.value.code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize("typed", ["", "abc", "1e3", "NaN", "٣", "0x10", "1 2 x 3", "1.2.3.4x5"])
+def test_what_is_no_amount_is_refused_without_a_guess(typed: str) -> None:
+    with pytest.raises(Failure, match=r"is not an amount") as refusal:
+        checked_amount(typed)
+    assert "if you mean" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("typed", ["-5", "+5", "-24,47", "0", "0.00", "000"])
+def test_an_amount_not_above_zero_points_to_income(typed: str) -> None:
+    with pytest.raises(Failure, match="--income"):
+        checked_amount(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("today", "2026-03-01"),
+        ("Yesterday", "2026-02-28"),
+        ("2024-02-29", "2024-02-29"),
+        ("2026-03-31T18:30", "2026-03-31T18:30:00+02:00"),
+        ("2024-09-19T23:59:24.941283", "2024-09-19T23:59:24.941283+02:00"),
+        ("2026-03-31T18:30+09:00", "2026-03-31T18:30:00+09:00"),
+        ("2026-03-31T18:30Z", "2026-03-31T18:30:00+00:00"),
+    ],
+)
+def test_days_are_read_in_the_ledgers_zone(typed: str, sent: str) -> None:
+    assert read_day(typed, NOW) == sent
+
+
+@pytest.mark.parametrize("typed", ["2026-02-30", "31.03.2026", "03/31/2026", "tomorrow", "", "2026-03-31T25:00"])
+def test_what_is_no_day_is_refused_with_an_example(typed: str) -> None:
+    with pytest.raises(Failure, match=r"type it as 2026-03-01, or today, or yesterday"):
+        read_day(typed, NOW)
