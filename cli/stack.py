@@ -136,10 +136,8 @@ def doctor(json: Json = False) -> None:
         show_json([{"check": one.check, "ok": one.ok, "finding": one.finding, "fix": one.fix} for one in findings])
     else:
         marks = {True: Text("ok", style="green"), False: Text("wrong", style="bold red")}
-        show_table(
-            ["", "check", "finding", "what to do"],
-            [[marks[one.ok], one.check, one.finding, one.fix] for one in findings],
-        )
+        rows = [[marks[one.ok], one.check, one.finding, None if one.ok else one.fix] for one in findings]
+        show_table(["", "check", "finding", "what to do"], rows)
     if wrong := [one for one in findings if not one.ok]:
         fail(f"{len(wrong)} of {len(findings)} checks found something; the last column says what to do")
 

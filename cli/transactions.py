@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 from cli.client import Answer, Client, Unanswered, connect
 from cli.output import ExitCode, Json, fail, note, say, show_json, show_record, show_table
 from cli.servers import UrlOption
+from contracts.text import IDEMPOTENCY_KEY_LENGTH_MAX, IDEMPOTENCY_KEY_PATTERN
 from contracts.transactions import TransactionKind
 
 _PAGE = 100
@@ -79,7 +80,7 @@ def add(
             "account": account,
             "currency": currency.upper() if currency else None,
         }
-        key = key or str(uuid4())
+        key = _checked_key(key or str(uuid4()))
         try:
             answer = submit_transaction(client, wanted, key=key, wait=not no_wait)
         except Unanswered as unanswered:
@@ -206,6 +207,16 @@ def read_day(typed: str, now: datetime) -> str:
     except ValueError:
         fail(f"'{typed}' is not a day; type it as {now.date().isoformat()}, or today, or yesterday", ExitCode.USAGE)
     return (moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)).isoformat()
+
+
+def _checked_key(key: str) -> str:
+    if not re.fullmatch(IDEMPOTENCY_KEY_PATTERN, key):
+        longest = IDEMPOTENCY_KEY_LENGTH_MAX
+        fail(
+            f"a --key is 1 to {longest} ASCII letters, digits and signs; leave it out to get a fresh one",
+            ExitCode.USAGE,
+        )
+    return key
 
 
 def _show_outcome(answer: Answer, *, key: str, waited: bool, json: bool) -> None:

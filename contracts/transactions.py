@@ -2,6 +2,7 @@
 
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from typing import ClassVar
 from uuid import UUID, uuid5
 
@@ -48,7 +49,12 @@ class TransactionSubmitted(Submission):
 
     def resource_id(self, operation_id: UUID) -> UUID:
         """Return the transaction's id: the client's, or one that follows from the operation."""
-        return self.transaction_id or uuid5(operation_id, "transaction")
+        return self.transaction_id or _transaction_id_of(operation_id)
+
+
+@lru_cache(maxsize=8192)  # each step of a batch asks for it again
+def _transaction_id_of(operation_id: UUID) -> UUID:
+    return uuid5(operation_id, "transaction")
 
 
 class Posting(BaseModel):

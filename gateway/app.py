@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from contracts import topics
-from gateway.auth import Guard
+from gateway.auth import Doorman
 from gateway.ended_sessions import EndedSessions
 from gateway.observing import Observed
 from gateway.outcomes import Outcomes
@@ -125,7 +125,7 @@ def create_app(settings: AllSettings) -> ASGIApp:
 
     services = Services(
         settings=settings.gateway,
-        guard=Guard(VerifiedTokens(tokens), ended),
+        doorman=Doorman(VerifiedTokens(tokens), ended),
         publisher=Publisher(producer, answers, ended, instance_id),
         users=users,
         ledger=ledger,

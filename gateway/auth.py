@@ -1,5 +1,7 @@
 """From a bearer token to the person who asks. Who is asking comes from here, never from a body."""
 
+from litestar.handlers import BaseRouteHandler
+
 from gateway.ended_sessions import EndedSessions
 from gateway.errors import Unauthenticated
 from gateway.requests import JsonRequest
@@ -10,8 +12,16 @@ _SCHEME = "bearer "
 #: Put into a GET route's ``opt`` where its answer must not come from a session that ended meanwhile.
 ABOUT_IDENTITY = {"about_identity": True}
 
+#: Put into the ``opt`` of a route below ``/api/v1`` that everybody may ask; without it a route asks who it is.
+OPEN_TO_ALL = {"open_to_all": True}
 
-class Guard:
+
+def is_open(handler: BaseRouteHandler) -> bool:
+    """Return whether everybody may ask here."""
+    return "open_to_all" in handler.opt
+
+
+class Doorman:
     """Lets in who has a good token of a session that has not ended."""
 
     def __init__(self, tokens: VerifiedTokens, ended: EndedSessions) -> None:
@@ -19,14 +29,14 @@ class Guard:
         self._tokens = tokens
         self._ended = ended
 
-    def principal(self, request: JsonRequest) -> Principal:
+    def find_principal(self, request: JsonRequest) -> Principal:
         """Return who is asking.
 
         Raises:
             Unauthenticated: no token, not a good one, or its session has ended.
             Unavailable: whether sessions have ended is not known, and this is a write or about identity.
         """
-        header = request.headers.get("authorization")
+        header = request.sent(b"authorization")
         if header is None or header[: len(_SCHEME)].lower() != _SCHEME:
             raise Unauthenticated("Sign in and send the access token as: Authorization: Bearer …", token=False)
         principal = self._tokens.verify(header[len(_SCHEME) :].strip())

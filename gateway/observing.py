@@ -50,7 +50,9 @@ class Observed:
                 message["headers"] = _with_common(message["headers"], scope)
             await send(message)
 
-        traceparent = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
+        # Litestar makes an object of the headers whenever it is asked for one; a dictionary is a tenth of that.
+        scope["sent"] = dict(scope["headers"])  # type: ignore[typeddict-unknown-key]  # ours; ASGI allows it
+        traceparent = scope["sent"].get(b"traceparent")  # type: ignore[typeddict-item]
         with tracing(new_traceparent(traceparent.decode("latin-1") if traceparent else None)):
             try:
                 await self._app(scope, receive, send_observed)

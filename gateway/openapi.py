@@ -14,6 +14,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from pydantic.json_schema import models_json_schema
 
 from contracts.text import IDEMPOTENCY_KEY_LENGTH_MAX, IDEMPOTENCY_KEY_PATTERN
+from gateway.auth import is_open
 from gateway.errors import PROBLEM_JSON
 from gateway.fields import Body
 from gateway.requests import WAIT_S_MAX
@@ -111,7 +112,7 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
     summary, _, more = (inspect.getdoc(handler.fn) or "").partition("\n\n")
     operation["summary"] = summary
     operation["description"] = more or summary
-    if "principal" in handler.parsed_fn_signature.parameters:
+    if handler.resolve_before_request() and not is_open(handler):
         operation["security"] = [{"bearer": []}]
     if "write" in handler.opt:
         operation.setdefault("parameters", []).extend([_IDEMPOTENCY_KEY, _PREFER])

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from contracts.text import IDEMPOTENCY_KEY_LENGTH_MAX, IDEMPOTENCY_KEY_PATTERN
 from gateway.errors import FieldProblem, Invalid, UnsupportedContent
 from gateway.fields import Body
+from gateway.tokens import Principal
 
 #: Longest wait a request may ask for with ``Prefer: wait=N`` (RFC 7240), in seconds.
 WAIT_S_MAX = 10
@@ -22,8 +23,16 @@ _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGN
 _KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 
-class JsonRequest(Request[Any, Any, State]):
-    """A request whose body is left as bytes for pydantic, which reads JSON and checks it in one go."""
+class JsonRequest(Request[Principal, Any, State]):
+    """A request whose body is left as bytes for pydantic, which reads JSON and checks it in one go.
+
+    Its ``user`` is the :class:`Principal` its token names; on a route open to all there is none.
+    """
+
+    def sent(self, name: bytes) -> str | None:
+        """Return a header by its lower-case name; :class:`gateway.observing.Observed` has put them into the scope."""
+        value: bytes | None = self.scope["sent"].get(name)  # type: ignore[typeddict-item]  # ours; ASGI allows it
+        return None if value is None else value.decode("latin-1")
 
     async def json(self) -> bytes:
         """Return the body as it came, if it says it is JSON.
@@ -31,8 +40,8 @@ class JsonRequest(Request[Any, Any, State]):
         Raises:
             UnsupportedContent: the content type is another one.
         """
-        media_type, _ = self.content_type
-        if media_type != "application/json":
+        media_type, _, _ = (self.sent(b"content-type") or "").partition(";")
+        if media_type.strip().lower() != "application/json":
             raise UnsupportedContent
         return await self.body()
 
@@ -126,12 +135,11 @@ def asking_of(request: JsonRequest) -> Asking:
     Raises:
         Invalid: the key is longer than 255 characters or not printable ASCII.
     """
-    headers = request.headers
-    key = headers.get("idempotency-key")
+    key = request.sent(b"idempotency-key")
     if key is not None and not _KEY.fullmatch(key):
         sentence = f"Send 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} printable ASCII characters."
         raise Invalid([FieldProblem("Idempotency-Key", sentence)])
-    asking = Asking(key, wait_of(headers.get("prefer")))
+    asking = Asking(key, wait_of(request.sent(b"prefer")))
     request.scope["asking"] = asking  # type: ignore[typeddict-unknown-key]  # ours; ASGI allows it
     return asking
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.auth import Guard
+from gateway.auth import Doorman
 from gateway.outcomes import Outcomes
 from gateway.passwords import Passwords
 from gateway.publishing import Publisher
@@ -18,7 +18,7 @@ class Services:
     """The parts of a running gateway."""
 
     settings: GatewaySettings
-    guard: Guard
+    doorman: Doorman
     publisher: Publisher
     users: Database
     ledger: Database

@@ -106,31 +106,35 @@ class Books:
 
     def _enter(self, entries: Iterable[JournalEntry]) -> None:
         for entry in entries:
-            if not isinstance(entry, LedgerEntry) or entry.sequence != self.sequence + 1:
-                raise ValueError(f"{entry.type} is not entry {self.sequence + 1} of the ledger")
             match entry:
                 case TransactionRecorded():
-                    self._enter_transaction(entry)
+                    self._follow(entry)
+                    self.transaction_ids.add(entry.transaction_id)
+                    self._add_up(entry)
                 case AccountOpened():
+                    self._follow(entry)
                     key = name_key(entry.name)
                     self.add_account(Account(entry.account_id, entry.kind, key, entry.currency))
                 case LedgerOpened():
+                    self._follow(entry)
                     self.base_currency, self.time_zone = entry.base_currency, entry.time_zone
                     self.default_account_id, self.opened_at = entry.default_account_id, entry.recorded_at
                     self.roles[entry.owner_id] = Role.OWNER
                 case _:
                     raise ValueError(f"Books take in no {entry.type}")
-            self.sequence, self.recorded_at = entry.sequence, entry.recorded_at
             self.journal.append(entry)
 
-    def _enter_transaction(self, entry: TransactionRecorded) -> None:
-        self.transaction_ids.add(entry.transaction_id)
+    def _follow(self, entry: LedgerEntry) -> None:
+        if entry.sequence != self.sequence + 1:
+            raise ValueError(f"{entry.type} is not entry {self.sequence + 1} of the ledger")
+        self.sequence, self.recorded_at = entry.sequence, entry.recorded_at
+
+    def _add_up(self, entry: TransactionRecorded) -> None:
         month = entry.booked_on.replace(day=1)
         for posting in entry.postings:
-            self._turnover_of(posting.source_account_id, posting.currency, month).outgoing_minor += posting.amount_minor
-            self._turnover_of(
-                posting.destination_account_id, posting.currency, month
-            ).incoming_minor += posting.amount_minor
+            amount_minor, currency = posting.amount_minor, posting.currency
+            self._turnover_of(posting.source_account_id, currency, month).outgoing_minor += amount_minor
+            self._turnover_of(posting.destination_account_id, currency, month).incoming_minor += amount_minor
 
     def _turnover_of(self, account_id: UUID, currency: str, month: date) -> Turnover:
         key = (account_id, currency, month)

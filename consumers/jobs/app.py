@@ -1,6 +1,7 @@
 """The Celery app: tasks travel through Redis as JSON, and a killed worker's task is run again within 15 seconds."""
 
 import logging
+import ssl
 from typing import Any
 
 from celery import Celery
@@ -32,9 +33,11 @@ _REDIS_OPTIONS = {
 
 def settings() -> dict[str, Any]:
     """Return Celery's configuration; read when first needed, so that importing a task needs no Redis."""
-    redis_url = read(RedisSettings).url()
+    redis = read(RedisSettings)
+    redis_url = redis.url()
     return {
         "broker_url": redis_url,
+        "broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED} if redis.tls else None,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         # kombu looks for unacknowledged tasks every interval × throttle seconds; its defaults make that 100.

@@ -12,7 +12,7 @@ from typing import Any
 from redbeat import RedBeatScheduler
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import LockError, LockNotOwnedError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from consumers.jobs.app import app, keep_own_logs
@@ -58,10 +58,16 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat has no types
         """Ask for what is due and return how long to sleep.
 
         Raises:
-            LockError: the lock is no longer ours. Another beat may have it, so this one has to end.
+            LockError: another beat has the lock, so this one has to end.
         """
         try:
             interval: float = super().tick(min, **kwargs)
+        except LockNotOwnedError:
+            # It ran out while Redis was away. Where nobody took it, it is ours again.
+            if not self.lock.acquire(blocking=False):
+                raise
+            log.warning("lock taken again")
+            return 0.0
         except (RedisConnectionError, RedisTimeoutError) as error:
             log.warning("tick put off", cause=repr(error))
             return _RETRY_S

@@ -51,8 +51,6 @@ def main() -> int:
     keep_own_logs("celery-worker")
     # It warns of root because of pickled tasks; ours are JSON, and a local stack may run as root.
     warnings.simplefilter("ignore", SecurityWarning)
-    # It recommends to cancel what runs when Redis goes away, which threads cannot do (see app.py).
-    warnings.simplefilter("ignore", CPendingDeprecationWarning)
     try:
         outgoing()
     except AddressRefused as error:
@@ -66,6 +64,9 @@ def main() -> int:
     worker = app.Worker(
         quiet=True, optimization="fair", without_gossip=True, without_mingle=True, without_heartbeat=True
     )
+    # It recommends to cancel what runs when Redis goes away, which threads cannot do (see app.py). Here, because the
+    # constructor has just asked for every such warning.
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)
     try:
         worker.start()
     finally:

@@ -175,23 +175,26 @@ class BooksRepository:
 
 
 class _Wanted:
-    """What a batch's records cite, each pair once, the ledger first."""
+    """What a batch's records cite: pairs of a ledger and what is cited in it."""
 
     def __init__(self, asked: Sequence[Asked[Submission]]) -> None:
-        self.ledger_ids = {each.message.subject_id for each in asked}
-        self.members = {(each.message.subject_id, each.user_id) for each in asked if each.user_id}
-        self.transaction_ids = {
-            (each.message.subject_id, each.message.resource_id(each.operation_id)) for each in asked
-        }
+        self.members: set[tuple[UUID, UUID | None]] = set()
+        self.transaction_ids: list[tuple[UUID, UUID]] = []
+        named: set[tuple[UUID, str]] = set()
+        for each in asked:
+            message = each.message
+            ledger_id = message.subject_id
+            self.members.add((ledger_id, each.user_id))
+            self.transaction_ids.append((ledger_id, message.resource_id(each.operation_id)))
+            named.update((ledger_id, name) for name in accounts_named(message))
+        self.ledger_ids = {ledger_id for ledger_id, _ in self.members}
         self.account_ids: set[tuple[UUID, UUID]] = set()
         self.account_names: set[tuple[UUID, str]] = set()
-        for ledger_id, named in {
-            (each.message.subject_id, named) for each in asked for named in accounts_named(each.message)
-        }:
-            if account_id := id_in(named):
+        for ledger_id, name in named:
+            if account_id := id_in(name):
                 self.account_ids.add((ledger_id, account_id))
             else:
-                self.account_names.add((ledger_id, name_key(named)))
+                self.account_names.add((ledger_id, name_key(name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """How routes answer a write: accepted with an operation to ask about later, or with what came of it."""
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import Receive, Scope, Send
 
 from contracts.messages import OperationState
 from gateway.errors import PROBLEM_JSON, Problem
@@ -13,8 +15,6 @@ from gateway.publishing import Submitted
 from gateway.requests import Asking
 
 API = "/api/v1"
-
-T = TypeVar("T")
 
 
 class Accepted(msgspec.Struct, kw_only=True):
@@ -50,30 +50,53 @@ def answer_of(model: type[Any], description: str) -> ResponseSpec:
     return ResponseSpec(model, description=description, generate_examples=False)
 
 
+class JsonAnswer:
+    """An answer that is sent as it is: Litestar's Response costs as much as reading the body did."""
+
+    __slots__ = ("_body", "_headers", "_status")
+
+    def __init__(self, body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        """Encode a body, or none where ``status`` is 204."""
+        self._status = status
+        self._body = b"" if status == HTTPStatus.NO_CONTENT else _JSON.encode(body)
+        self._headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+        if self._body:
+            self._headers.append((b"content-type", b"application/json"))
+            self._headers.append((b"content-length", b"%d" % len(self._body)))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
+
+
+_JSON = msgspec.json.Encoder()
+
+
 def accepted(
     body: Accepted, submitted: Submitted, asking: Asking, *, operations: str = f"{API}/operations"
-) -> Response[Any]:
+) -> JsonAnswer:
     """Answer 202 with where to ask; ``operations`` is the path the operation's id is appended to."""
-    headers = {"Location": f"{operations}/{submitted.operation_id}", **_headers(submitted, asking)}
+    headers = {"location": f"{operations}/{submitted.operation_id}", **_headers(submitted, asking)}
     if submitted.operation is None:
-        headers["Retry-After"] = "1"
-    return Response(body, status_code=202, headers=headers)
+        headers["retry-after"] = "1"
+    return JsonAnswer(body, status=202, headers=headers)
 
 
-def settled(body: T, submitted: Submitted, asking: Asking, *, status: int, location: str | None = None) -> Response[T]:
+def settled(body: Any, submitted: Submitted, asking: Asking, *, status: int, location: str | None = None) -> JsonAnswer:
     """Answer with what came of it: ``status`` the first time, 200 when it is replayed."""
     headers = _headers(submitted, asking)
     if location:
-        headers["Location"] = location
-    if submitted.replayed and status == 201:
-        status = 200
-    return Response(body, status_code=status, headers=headers)
+        headers["location"] = location
+    if submitted.replayed and status == HTTPStatus.CREATED:
+        status = HTTPStatus.OK
+    return JsonAnswer(body, status=status, headers=headers)
 
 
 def _headers(submitted: Submitted, asking: Asking) -> dict[str, str]:
     headers: dict[str, str] = {}
     if asking.wait_s:
-        headers["Preference-Applied"] = f"wait={asking.wait_s}"
+        headers["preference-applied"] = f"wait={asking.wait_s}"
     if submitted.replayed:
-        headers["Idempotency-Replayed"] = "true"
+        headers["idempotency-replayed"] = "true"
     return headers

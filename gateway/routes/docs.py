@@ -17,7 +17,7 @@ _HEADERS = {
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
-_TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+_TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -29,7 +29,7 @@ async def get_document() -> Response[bytes]:
 @get("/docs", include_in_schema=False)
 async def get_page() -> Response[bytes]:
     """Return the page."""
-    return Response(_asset("index.html"), media_type="text/html; charset=utf-8", headers=_HEADERS)
+    return Response(_asset("index.html"), media_type="text/html", headers=_HEADERS)
 
 
 @get("/docs/{name:str}", include_in_schema=False)

@@ -5,17 +5,17 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Response, post
+from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from pydantic import Field
 
 from gateway.errors import NotFound
 from gateway.fields import Body, saying
-from gateway.routes.answers import answer_of, problems
+from gateway.requests import JsonRequest
+from gateway.routes.answers import JsonAnswer, answer_of, problems
 from gateway.routes.transactions import require_member
 from gateway.services import Services
-from gateway.tokens import Principal
 
 LIFETIME_S_MAX = 24 * 3600
 _MAY_WRITE = frozenset({"owner", "editor"})
@@ -45,11 +45,11 @@ class BulkGrant(msgspec.Struct):
 async def grant_bulk(
     ledger_id: FromPath[UUID],
     data: JSONBody[NewGrant],
-    principal: NamedDependency[Principal],
+    request: JsonRequest,
     services: NamedDependency[Services],
-) -> Response[BulkGrant]:
+) -> JsonAnswer:
     """Grant a program to write rows of a ledger to `ledger.bulk` in your name."""
-    if await require_member(services.ledger, ledger_id, principal) not in _MAY_WRITE:
+    if await require_member(services.ledger, ledger_id, request.user) not in _MAY_WRITE:
         raise NotFound("There is no such ledger that you may write to.", "ledger_id")
-    grant, expires_at = services.tokens.bulk_grant(principal, ledger_id, data.expires_in)
-    return Response(BulkGrant(grant, expires_at), status_code=201)
+    grant, expires_at = services.tokens.bulk_grant(request.user, ledger_id, data.expires_in)
+    return JsonAnswer(BulkGrant(grant, expires_at), status=201)

@@ -1,21 +1,21 @@
 """Registrations: from an e-mail address to a user. A known address is answered like an unknown one."""
 
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response, post
+from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from contracts.registrations import RegistrationRequested, VerificationCodeRequested, VerificationSubmitted
 from contracts.text import email_key, name_key
 from contracts.users import UserSubmitted
+from gateway.auth import OPEN_TO_ALL
 from gateway.fields import Body, Code, Email, HomeCurrency, HomeZone, NewPassword, Username
 from gateway.passwords import refuse_guessable
 from gateway.publishing import Submitted
 from gateway.requests import WRITE, Asking, JsonRequest, asking_of
-from gateway.routes.answers import API, Accepted, accepted, answer_of, problems, settled
+from gateway.routes.answers import API, Accepted, JsonAnswer, accepted, answer_of, problems, settled
 from gateway.services import Services
 from infra.secrets import SecretKey, password_binding, proof_of, registration_id, seal
 
@@ -91,14 +91,14 @@ _PROBLEMS = (400, 413, 415, 422, 429, 503)
     "/registrations",
     status_code=202,
     responses={202: _ACCEPTED, **problems(*_PROBLEMS)},
-    opt=WRITE,
+    opt=OPEN_TO_ALL | WRITE,
     tags=["registrations"],
 )
 async def start_registration(
     request: JsonRequest,
     data: JSONBody[NewRegistration],
     services: NamedDependency[Services],
-) -> Response[Any]:
+) -> JsonAnswer:
     """Register an e-mail address; a code is mailed to it.
 
     The answer does not depend on whether the address is known, and does not wait: what the mail says is for its owner.
@@ -115,14 +115,14 @@ async def start_registration(
     "/registrations/{registration_id:uuid}/resend",
     status_code=202,
     responses={202: _ACCEPTED, **problems(400, 422, 429, 503)},
-    opt=WRITE,
+    opt=OPEN_TO_ALL | WRITE,
     tags=["registrations"],
 )
 async def resend_code(
     request: JsonRequest,
     registration_id: FromPath[UUID],
     services: NamedDependency[Services],
-) -> Response[Any]:
+) -> JsonAnswer:
     """Ask for another code; the one before no longer works."""
     asking = asking_of(request)
     await services.limits.take("resend", subject=str(registration_id), client=client_of(request))
@@ -134,7 +134,7 @@ async def resend_code(
     "/registrations/{registration_id:uuid}/verify",
     status_code=202,
     responses={202: _ACCEPTED, 200: answer_of(Verified, "Verified (with `Prefer: wait`)."), **problems(*_PROBLEMS)},
-    opt=WRITE,
+    opt=OPEN_TO_ALL | WRITE,
     tags=["registrations"],
 )
 async def verify_registration(
@@ -142,7 +142,7 @@ async def verify_registration(
     registration_id: FromPath[UUID],
     data: JSONBody[TypedCode],
     services: NamedDependency[Services],
-) -> Response[Any]:
+) -> JsonAnswer:
     """Prove the e-mail address with the mailed code."""
     asking = asking_of(request)
     await services.limits.take("verify", subject=str(registration_id), client=client_of(request))
@@ -161,7 +161,7 @@ async def verify_registration(
         200: answer_of(RegisteredUser, "Registered earlier under the same key (with `Prefer: wait`)."),
         **problems(*_PROBLEMS),
     },
-    opt=WRITE,
+    opt=OPEN_TO_ALL | WRITE,
     tags=["registrations"],
 )
 async def choose_user(
@@ -169,7 +169,7 @@ async def choose_user(
     registration_id: FromPath[UUID],
     data: JSONBody[NewUser],
     services: NamedDependency[Services],
-) -> Response[Any]:
+) -> JsonAnswer:
     """Choose username and password of a verified registration."""
     asking = asking_of(request)
     await services.limits.take("user", subject=str(registration_id), client=client_of(request))
@@ -187,7 +187,7 @@ def client_of(request: JsonRequest) -> str | None:
     return request.client.host if request.client else None
 
 
-def _accepted(registration_id: UUID, submitted: Submitted, asking: Asking) -> Response[Any]:
+def _accepted(registration_id: UUID, submitted: Submitted, asking: Asking) -> JsonAnswer:
     body = AcceptedRegistration(
         operation_id=submitted.operation_id,
         status=submitted.status,

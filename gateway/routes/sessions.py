@@ -1,24 +1,23 @@
 """Sessions: signing in, staying in and leaving; who a bearer is; the keys tokens are verified with."""
 
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
-from litestar import Response, delete, get, post
+from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from contracts.ledgers import personal_ledger_id
 from contracts.sessions import ACCESS_TOKEN_LIFETIME_S, RefreshSubmitted, SessionEndRequested, SessionRequested
 from contracts.text import name_key
-from gateway.auth import ABOUT_IDENTITY
+from gateway.auth import ABOUT_IDENTITY, OPEN_TO_ALL
 from gateway.errors import Refused, SignInRefused, show_as_unauthenticated
 from gateway.fields import Body, ClientName, RefreshToken, TypedPassword, TypedUsername
 from gateway.queries.sessions import Session, find_person_of, list_sessions
 from gateway.queries.users import Person, find_by_username
 from gateway.requests import WAIT_S_MAX, WRITE, Asking, JsonRequest, asking_of
-from gateway.routes.answers import Accepted, accepted, answer_of, problems, settled
+from gateway.routes.answers import Accepted, JsonAnswer, accepted, answer_of, problems, settled
 from gateway.routes.registrations import client_of
 from gateway.services import Services
 from gateway.tokens import Principal, Tokens
@@ -94,13 +93,14 @@ class KeySet(msgspec.Struct):
     "/sessions",
     status_code=201,
     responses={201: answer_of(SignedIn, "Signed in."), **problems(400, 401, 413, 415, 422, 429, 503)},
+    opt=OPEN_TO_ALL,
     tags=["sessions"],
 )
 async def sign_in(
     request: JsonRequest,
     data: JSONBody[Credentials],
     services: NamedDependency[Services],
-) -> Response[SignedIn]:
+) -> JsonAnswer:
     """Sign in: check the password, record a session, hand out its tokens."""
     await services.limits.take("sign-in", subject=name_key(data.username), client=client_of(request))
     found = await find_by_username(services.users, data.username)
@@ -121,12 +121,13 @@ async def sign_in(
     status_code=200,
     exception_handlers={Refused: show_as_unauthenticated},
     responses={200: answer_of(SignedIn, "Signed in for longer."), **problems(400, 401, 413, 415, 503)},
+    opt=OPEN_TO_ALL,
     tags=["sessions"],
 )
 async def refresh_session(
     data: JSONBody[PresentedToken],
     services: NamedDependency[Services],
-) -> Response[SignedIn]:
+) -> JsonAnswer:
     """Exchange a refresh token for its successor and a new access token."""
     session_id = session_of(services.settings.key_refresh, data.refresh_token)
     person = await find_person_of(services.users, session_id) if session_id else None
@@ -145,9 +146,9 @@ async def refresh_session(
 
 
 @get("/sessions", responses=problems(401, 503), opt=ABOUT_IDENTITY, tags=["sessions"])
-async def list_own_sessions(principal: NamedDependency[Principal], services: NamedDependency[Services]) -> SessionList:
+async def list_own_sessions(request: JsonRequest, services: NamedDependency[Services]) -> SessionList:
     """List your open sessions."""
-    return SessionList(await list_sessions(services.users, principal.user_id, current=principal.session_id))
+    return SessionList(await list_sessions(services.users, request.user.user_id, current=request.user.session_id))
 
 
 @delete(
@@ -164,13 +165,12 @@ async def list_own_sessions(principal: NamedDependency[Principal], services: Nam
 async def end_session(
     request: JsonRequest,
     session_id: FromPath[UUID],
-    principal: NamedDependency[Principal],
     services: NamedDependency[Services],
-) -> Response[Any]:
+) -> JsonAnswer:
     """End a session of yours; its tokens are refused within five seconds."""
     asking = asking_of(request)
-    event = SessionEndRequested(user_id=principal.user_id, session_id=session_id)
-    submitted = await services.publisher.submit(event, asking, by=principal)
+    event = SessionEndRequested(user_id=request.user.user_id, session_id=session_id)
+    submitted = await services.publisher.submit(event, asking, by=request.user)
     if submitted.recorded:
         return settled(None, submitted, asking, status=204)
     body = Accepted(operation_id=submitted.operation_id, status=submitted.status, idempotency_key=asking.key)
@@ -178,8 +178,9 @@ async def end_session(
 
 
 @get("/auth/authorize", responses=problems(401, 503), opt=ABOUT_IDENTITY, tags=["sessions"])
-async def authorize(principal: NamedDependency[Principal]) -> Bearer:
+async def authorize(request: JsonRequest) -> Bearer:
     """Say who the bearer of this token is, for other services."""
+    principal = request.user
     return Bearer(
         user_id=principal.user_id,
         username=principal.username,
@@ -209,9 +210,7 @@ def _about_to_sign_in(person: Person, session_id: UUID) -> Principal:
     )
 
 
-def _signed_in(
-    person: Person, session_id: UUID, refresh_token: str, tokens: Tokens, *, status: int
-) -> Response[SignedIn]:
+def _signed_in(person: Person, session_id: UUID, refresh_token: str, tokens: Tokens, *, status: int) -> JsonAnswer:
     access_token = tokens.access_token(
         user_id=person.id,
         session_id=session_id,
@@ -229,4 +228,4 @@ def _signed_in(
             person.id, person.username, personal_ledger_id(person.id), person.base_currency, person.time_zone
         ),
     )
-    return Response(signed_in, status_code=status)
+    return JsonAnswer(signed_in, status=status)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Response, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from pydantic import Field
@@ -15,7 +15,7 @@ from gateway.publishing import Publisher
 from gateway.queries.accounts import find_role
 from gateway.queries.transactions import Cursor, Transaction, TransactionPage, find_transaction, list_transactions
 from gateway.requests import WRITE, Asking, JsonRequest, asking_of
-from gateway.routes.answers import API, Accepted, accepted, answer_of, problems, settled
+from gateway.routes.answers import API, Accepted, JsonAnswer, accepted, answer_of, problems, settled
 from gateway.services import Services
 from gateway.tokens import Principal
 from infra.postgres.engine import Database
@@ -61,18 +61,18 @@ _WRITE = {
     200: answer_of(Transaction, "Recorded earlier under the same key (with `Prefer: wait`)."),
     **problems(400, 401, 413, 415, 422, 503),
 }
-_READ = problems(400, 401, 404, 503)
+_LIST = {200: answer_of(TransactionPage, "A page."), **problems(400, 401, 404, 503)}
+_READ = {200: answer_of(Transaction, "The transaction."), **problems(401, 404, 503)}
 
 
 @post("/transactions", status_code=202, responses=_WRITE, opt=WRITE, tags=["transactions"])
 async def submit_own_transaction(
     request: JsonRequest,
     data: JSONBody[NewTransaction],
-    principal: NamedDependency[Principal],
     services: NamedDependency[Services],
-) -> Response[Any]:
+) -> JsonAnswer:
     """Accept a transaction for your personal ledger; it is submitted, not yet recorded."""
-    return await _submit(principal.ledger_id, data, principal, asking_of(request), services.publisher)
+    return await _submit(request.user.ledger_id, data, request.user, asking_of(request), services.publisher)
 
 
 @post("/ledgers/{ledger_id:uuid}/transactions", status_code=202, responses=_WRITE, opt=WRITE, tags=["transactions"])
@@ -80,58 +80,57 @@ async def submit_transaction(
     request: JsonRequest,
     ledger_id: FromPath[UUID],
     data: JSONBody[NewTransaction],
-    principal: NamedDependency[Principal],
     services: NamedDependency[Services],
-) -> Response[Any]:
+) -> JsonAnswer:
     """Accept a transaction for recording; it is submitted, not yet recorded."""
-    return await _submit(ledger_id, data, principal, asking_of(request), services.publisher)
+    return await _submit(ledger_id, data, request.user, asking_of(request), services.publisher)
 
 
-@get("/transactions", responses=_READ, tags=["transactions"])
+@get("/transactions", responses=_LIST, tags=["transactions"])
 async def list_own_transactions(
-    principal: NamedDependency[Principal],
+    request: JsonRequest,
     services: NamedDependency[Services],
     limit: Limit = 50,
     cursor: CursorText = None,
-) -> TransactionPage:
+) -> JsonAnswer:
     """List the transactions of your personal ledger, the newest day first."""
-    return await _list(principal.ledger_id, principal, services.ledger, limit, cursor)
+    return await _list(request.user.ledger_id, request.user, services.ledger, limit, cursor)
 
 
-@get("/ledgers/{ledger_id:uuid}/transactions", responses=_READ, tags=["transactions"])
+@get("/ledgers/{ledger_id:uuid}/transactions", responses=_LIST, tags=["transactions"])
 async def list_ledger_transactions(
     ledger_id: FromPath[UUID],
-    principal: NamedDependency[Principal],
+    request: JsonRequest,
     services: NamedDependency[Services],
     limit: Limit = 50,
     cursor: CursorText = None,
-) -> TransactionPage:
+) -> JsonAnswer:
     """List the transactions of a ledger you are a member of, the newest day first."""
-    return await _list(ledger_id, principal, services.ledger, limit, cursor)
+    return await _list(ledger_id, request.user, services.ledger, limit, cursor)
 
 
 @get("/transactions/{transaction_id:uuid}", responses=_READ, tags=["transactions"])
 async def get_own_transaction(
-    transaction_id: FromPath[UUID], principal: NamedDependency[Principal], services: NamedDependency[Services]
-) -> Transaction:
+    transaction_id: FromPath[UUID], request: JsonRequest, services: NamedDependency[Services]
+) -> JsonAnswer:
     """Read one transaction of your personal ledger."""
-    return await _get(principal.ledger_id, transaction_id, principal, services.ledger)
+    return await _get(request.user.ledger_id, transaction_id, request.user, services.ledger)
 
 
 @get("/ledgers/{ledger_id:uuid}/transactions/{transaction_id:uuid}", responses=_READ, tags=["transactions"])
 async def get_transaction(
     ledger_id: FromPath[UUID],
     transaction_id: FromPath[UUID],
-    principal: NamedDependency[Principal],
+    request: JsonRequest,
     services: NamedDependency[Services],
-) -> Transaction:
+) -> JsonAnswer:
     """Read one transaction of a ledger you are a member of."""
-    return await _get(ledger_id, transaction_id, principal, services.ledger)
+    return await _get(ledger_id, transaction_id, request.user, services.ledger)
 
 
 async def _submit(
     ledger_id: UUID, data: NewTransaction, principal: Principal, asking: Asking, publisher: Publisher
-) -> Response[Any]:
+) -> JsonAnswer:
     asking.prefer_key(data.id)
     submitted = await publisher.submit(data.to_event(ledger_id), asking, by=principal)
     if submitted.recorded and submitted.operation and (transaction := submitted.operation.transaction):
@@ -146,22 +145,20 @@ async def _submit(
     return accepted(body, submitted, asking)
 
 
-async def _list(
-    ledger_id: UUID, principal: Principal, ledger: Database, limit: int, cursor: str | None
-) -> TransactionPage:
+async def _list(ledger_id: UUID, principal: Principal, ledger: Database, limit: int, cursor: str | None) -> JsonAnswer:
     page = await list_transactions(
         ledger, ledger_id, principal.user_id, limit=limit, after=_cursor(cursor) if cursor is not None else None
     )
     if not page.items:
         await require_member(ledger, ledger_id, principal)
-    return page
+    return JsonAnswer(page)
 
 
-async def _get(ledger_id: UUID, transaction_id: UUID, principal: Principal, ledger: Database) -> Transaction:
+async def _get(ledger_id: UUID, transaction_id: UUID, principal: Principal, ledger: Database) -> JsonAnswer:
     transaction = await find_transaction(ledger, ledger_id, principal.user_id, transaction_id)
     if transaction is None:
         raise NotFound("There is no such transaction in this ledger.", "transaction_id")
-    return transaction
+    return JsonAnswer(transaction)
 
 
 async def require_member(ledger: Database, ledger_id: UUID, principal: Principal) -> str:

@@ -73,7 +73,10 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], settings:
 
 
 async def _wait_for_coordinator(admin: AIOKafkaAdminClient) -> None:
-    """Wait until groups have a coordinator: on a new cluster the first question makes its topic, and is refused meanwhile."""
+    """Wait until groups have a coordinator; on a new cluster the first question makes its topic.
+
+    Consumers would wait for it too, with an error in their log for every try.
+    """
     while True:
         try:
             await admin.find_coordinator("any")

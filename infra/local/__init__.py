@@ -1,0 +1,1 @@
+"""The local stack: servers and processes of one machine, run by our own supervisor."""

@@ -1,4 +1,4 @@
-"""The servers of the local stack: found on this machine or fetched once, each file checked against its committed hash."""
+"""The servers of the local stack: found on this machine or fetched once, checked against committed hashes."""
 
 import hashlib
 import importlib.metadata
@@ -113,7 +113,7 @@ def find_redis(say: Say) -> Path:
 def find_jars(name: str, say: Say) -> tuple[Path, ...]:
     """Return the jars of a committed jgo lock, in the lock's order.
 
-    The marker beside the cache is written after every hash was right; a jar that later changed its size is fetched again.
+    The marker is written after every hash was right; a jar that changed its size since is fetched again.
     """
     source = LOCKS / name / "jgo.lock.toml"
     locked_jars = tomllib.loads(source.read_text("utf-8"))["dependencies"]
@@ -182,7 +182,7 @@ def _run_jgo(folder: Path, command: str, jars: int, say: Say) -> None:
                     say(f"fetched {fetched} of {jars} jars")
     if process.returncode != 0:
         raise StackError(
-            f"the jars could not be fetched ({lines[-1] if lines else 'no reason given'}); check the network, then try again"
+            f"the jars could not be fetched ({lines[-1] if lines else 'no reason given'}); check the network, try again"
         )
 
 

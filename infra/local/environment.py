@@ -1,6 +1,7 @@
 """What each process is told through its environment: only what it needs."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -24,13 +25,16 @@ class Environments:
 
     @property
     def api_url(self) -> str:
+        """The address of the API."""
         return f"http://{LOOPBACK}:{self._ports['gateway']}"
 
     def http(self, process: str) -> dict[str, str]:
+        """Return where a process answers HTTP, and how it logs."""
         port = str(self._ports[process])
         return {"CASH_HTTP_HOST": LOOPBACK, "CASH_HTTP_PORT": port, "CASH_LOG_LEVEL": "INFO", "CASH_LOG_FORMAT": "json"}
 
     def kafka(self, user: str) -> dict[str, str]:
+        """Return how one of Kafka's users signs in."""
         return {
             "CASH_KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{self._ports['kafka']}",
             "CASH_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
@@ -40,7 +44,7 @@ class Environments:
         }
 
     def database(self, name: str, role: str) -> dict[str, str]:
-        """Settings of one database, ``users`` or ``ledger``, for the role ``migrator``, ``consumer`` or ``gateway``."""
+        """Return the settings of one database, ``users`` or ``ledger``, for its migrator, consumer or gateway."""
         prefix, user = f"CASH_{name.upper()}_DB", f"{name}_{role}"
         return {
             f"{prefix}_HOST": LOOPBACK,
@@ -53,6 +57,7 @@ class Environments:
         }
 
     def redis(self) -> dict[str, str]:
+        """Return how Redis is reached."""
         return {
             "CASH_REDIS_HOST": LOOPBACK,
             "CASH_REDIS_PORT": str(self._ports["redis"]),
@@ -61,13 +66,15 @@ class Environments:
         }
 
     def smtp(self) -> dict[str, str]:
+        """Return where mail is handed over."""
         return {"CASH_SMTP_HOST": LOOPBACK, "CASH_SMTP_PORT": str(self._ports["smtp"]), "CASH_SMTP_SENDER": SENDER}
 
     def secrets(self, *names: str) -> dict[str, str]:
+        """Return these secrets, which are named like their settings."""
         return {name: self._secrets[name] for name in names}
 
     def superuser(self) -> dict[str, str]:
-        """What ``infra.postgres.bootstrap`` needs: the superuser, and the passwords of the roles it makes."""
+        """Return what ``infra.postgres.bootstrap`` needs: the superuser, and the passwords of the roles it makes."""
         roles = {
             f"CASH_{name}": value for name, value in self._secrets.items() if name.startswith(("USERS_", "LEDGER_"))
         }
@@ -131,7 +138,7 @@ _RECIPES: Mapping[str, Callable[[Environments], dict[str, str]]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Become a program that has a process's settings: ``python -m infra.local.environment gateway -- python -m gateway``."""
+    """Become a program with a process's settings: ``… gateway -- python -m gateway``."""
     if len(arguments) < 3 or arguments[1] != "--" or arguments[0] not in _RECIPES:
         print(f"Say which settings and which program: NAME -- PROGRAM...; NAME is one of {', '.join(_RECIPES)}")
         return os.EX_USAGE
@@ -141,7 +148,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     settings = Environments(read_secrets(home), read_ports(home)).of(arguments[0])
     program = list(arguments[2:])
-    os.execvpe(program[0], program, os.environ | settings)  # noqa: S606 - no shell, and the person typed the program
+    return subprocess.run(program, env=os.environ | settings, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -28,43 +28,52 @@ class Home:
 
     @property
     def secrets(self) -> Path:
+        """Passwords and keys."""
         return self.root / "secrets.env"
 
     @property
     def ports(self) -> Path:
+        """The remembered ports."""
         return self.root / "ports.json"
 
     @property
     def postgres(self) -> Path:
+        """PostgreSQL's folder, or a link to it."""
         return self.root / "postgres"
 
     @property
     def kafka(self) -> Path:
+        """Kafka's folder."""
         return self.root / "kafka"
 
     @property
     def redis(self) -> Path:
+        """Redis' folder."""
         return self.root / "redis"
 
     @property
     def mail(self) -> Path:
+        """The mailbox's Maildir."""
         return self.root / "mail"
 
     @property
     def logs(self) -> Path:
+        """A file for each process."""
         return self.root / "logs"
 
     @property
     def run(self) -> Path:
+        """What the supervisor knows."""
         return self.root / "run"
 
     def log(self, process: str) -> Path:
+        """Return the log file of a process."""
         return self.logs / f"{process}.log"
 
     def create(self) -> None:
         """Make the folders; what is private inside them has its own file modes.
 
-        The root may be entered, not listed, by others: started as root, PostgreSQL runs as a user who must pass through it.
+        The root may be entered, not listed, by others: where root starts it, PostgreSQL's user passes through.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -79,7 +88,7 @@ class Home:
 
 
 def cache_folder() -> Path:
-    """Return where downloaded servers lie, shared by all stacks of this user: ``CASH_CACHE`` or the user's cache folder."""
+    """Return where downloads lie, shared by all stacks of this user: ``CASH_CACHE`` or the user's cache folder."""
     chosen = os.environ.get("CASH_CACHE")
     return Path(chosen or platformdirs.user_cache_dir("cash-flow", appauthor=False)).expanduser().absolute()
 
@@ -93,10 +102,9 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
             file.flush()
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

@@ -115,11 +115,10 @@ def _class_path(servers: Servers) -> str:
 
 
 def _properties(data: Path, ports: dict[str, int], secrets: Secrets) -> str:
-    scram, plain = (
-        f"org.apache.kafka.common.security.{module} required"
-        for module in ("scram.ScramLoginModule", "plain.PlainLoginModule")
-    )
+    modules = "org.apache.kafka.common.security"
     controller = secrets.kafka_password("controller")
+    scram = f'username="broker" password="{secrets.kafka_password("broker")}"'
+    plain = f'username="controller" password="{controller}" user_controller="{controller}"'
     client, quorum = f"{LOOPBACK}:{ports['kafka']}", f"{LOOPBACK}:{ports['kafka-controller']}"
     properties: dict[str, object] = {
         "process.roles": "broker,controller",
@@ -133,9 +132,9 @@ def _properties(data: Path, ports: dict[str, int], secrets: Secrets) -> str:
         "sasl.enabled.mechanisms": "SCRAM-SHA-512",
         "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
         "sasl.mechanism.controller.protocol": "PLAIN",
-        "listener.name.client.scram-sha-512.sasl.jaas.config": f'{scram} username="broker" password="{secrets.kafka_password("broker")}";',
+        "listener.name.client.scram-sha-512.sasl.jaas.config": f"{modules}.scram.ScramLoginModule required {scram};",
         "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.controller.plain.sasl.jaas.config": f'{plain} username="controller" password="{controller}" user_controller="{controller}";',
+        "listener.name.controller.plain.sasl.jaas.config": f"{modules}.plain.PlainLoginModule required {plain};",
         "log.dirs": data,
         "auto.create.topics.enable": "false",
         "message.max.bytes": RECORD_AT_MOST,

@@ -33,10 +33,13 @@ _LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222;background:#fff}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #ddd;
-overflow-wrap:anywhere}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f5f5f5;padding:1rem;font-size:1.05rem}
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#1b1b1b}pre{background:#262626}td,th{border-color:#444}a{color:#8cf}}"""
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }
+table { border-collapse: collapse; width: 100% }
+td, th { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; overflow-wrap: anywhere }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #8882; padding: 1rem; font-size: 1.05rem }
+:root { color-scheme: light dark }
+"""
 
 log = logging.getLogger("mailbox")
 
@@ -103,7 +106,7 @@ class Catcher:
     def __init__(self, mails: Mails) -> None:
         self._mails = mails
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
         """Keep the mail before saying so: a sender that hears 250 never sends it again."""
         content = envelope.content
         await asyncio.to_thread(self._mails.add, content if isinstance(content, bytes) else (content or "").encode())
@@ -158,7 +161,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Silent(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """The supervisor asks every second; that is no news."""
+        """Say nothing: the supervisor asks every second, that is no news."""
 
 
 async def run(smtp_port: int, http_port: int, folder: Path, host: str = "127.0.0.1") -> None:

@@ -56,7 +56,7 @@ def end_group(leader: int) -> None:
 
 
 def _serves(home: Home, process: psutil.Process) -> bool:
-    """Tell a server that overwrote its environment by the data folder it works in, which no person's shell has without a terminal."""
+    """Tell a server that overwrote its environment by the data folder it works in, away from any terminal."""
     folders = (str(home.redis), str((home.postgres / "data").resolve()))
     return process.cwd() in folders and process.terminal() is None
 

@@ -146,7 +146,7 @@ def reachable_programs(programs: Path) -> Path:
 
 
 def _data_folder(home: Home) -> Path:
-    """Return the folder around the data, owned by the user PostgreSQL runs as; the home links to it when it lies elsewhere."""
+    """Return the folder around the data, owned by the user PostgreSQL runs as; the home links to one elsewhere."""
     folder = home.postgres
     if unprivileged_user() is not None and not folder.exists() and not _passable(home.root):
         target = OPEN_FOLDER / f"data-{sha256(str(home.root).encode()).hexdigest()[:12]}"

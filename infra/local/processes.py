@@ -69,7 +69,7 @@ class Plan:
 
 
 def inherited() -> dict[str, str]:
-    """Return what a child may know of our environment: none of our settings, and bytecode is kept so that restarts are quick."""
+    """Return what a child may know of our environment: none of our settings; bytecode is kept, for quick restarts."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("CASH_")}
     own.pop("PYTHONDONTWRITEBYTECODE", None)
     # Two malloc arenas instead of eight per core: threads share memory that would otherwise lie idle.

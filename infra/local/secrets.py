@@ -51,9 +51,11 @@ class Secrets(Mapping[str, str]):
         return f"Secrets({', '.join(self._values)})"
 
     def database_password(self, role: str) -> str:
+        """Return the password of a role such as ``users_gateway``."""
         return self[password_name(role)]
 
     def kafka_password(self, user: str) -> str:
+        """Return the password of one of Kafka's users."""
         return self[password_name(f"kafka_{user}")]
 
 

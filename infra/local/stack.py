@@ -216,6 +216,7 @@ class LocalStack:
 
     @property
     def ports(self) -> dict[str, int]:
+        """The port of each listener, by name."""
         return read_ports(self.home)
 
     @property
@@ -224,7 +225,7 @@ class LocalStack:
         return Environments(read_secrets(self.home), self.ports)
 
     def environment(self, name: str) -> dict[str, str]:
-        """Return the settings of a process, or of ``bootstrap``, ``migrate`` and ``topics``, to run something in its place."""
+        """Return the settings of a process or step, to run something in its place."""
         return self.environments.of(name)
 
     def pid(self, name: str) -> int:

@@ -59,9 +59,11 @@ class StackState:
     failure: str | None = None
 
     def ready(self) -> bool:
+        """Return whether all is prepared and every process ready."""
         return not self.preparing and all(process.condition is Condition.READY for process in self.processes.values())
 
     def write(self, home: Home) -> None:
+        """Let others read it."""
         write_whole(_path(home), json.dumps(asdict(self)))
 
 
@@ -115,9 +117,11 @@ class Lock:
 
     @property
     def descriptor(self) -> int:
+        """The open file to hand to a child."""
         return self._file.fileno()
 
     def release(self) -> None:
+        """Give it back; who inherited it keeps it."""
         self._file.close()
 
 

@@ -45,6 +45,7 @@ class Sent:
     message: TransactionSubmitted
     amount_minor: int
     sent_at: datetime
+    road: str
     accepted: bool = False
 
     @property
@@ -230,7 +231,7 @@ class Load:
                 amount=f"{amount_minor // 100}.{amount_minor % 100:02}",
                 category=self._random.choice(CATEGORIES),
             )
-            one = Sent(user_id, str(uuid4()), message, amount_minor, datetime.now(UTC))
+            one = Sent(user_id, str(uuid4()), message, amount_minor, datetime.now(UTC), road.name)
             self.sent.append(one)
             yield one
 

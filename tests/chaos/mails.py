@@ -46,6 +46,20 @@ async def until_mailed(line: Line, email: str, count: int = 1, within_s: float =
     return await until(enough, f"{count} mails to {email}", within_s)
 
 
+async def until_leased(line: Line, registration_id: UUID) -> None:
+    """Wait until a worker has leased a registration's mail, to hand it over now."""
+
+    async def leased() -> bool:
+        async with line.users.connection("look for a lease") as connection:
+            return bool(
+                await connection.fetchval(
+                    "SELECT leased_until > now() FROM mails WHERE registration_id = $1", registration_id
+                )
+            )
+
+    await until(leased, "the mail is leased")
+
+
 async def until_all_marked(line: Line, within_s: float = 30) -> None:
     """Wait until no mail is due any more: whatever was to be sent, was, and will not be sent again."""
 

@@ -121,14 +121,14 @@ async def dead_letters(line: Line, load: Load) -> list[str]:
     ]
 
 
-async def recovery_s(line: Line, load: Load, killed_at: datetime) -> float:
-    """Return how long after a kill the first transaction was recorded that was begun after it.
+async def recovery_s(line: Line, load: Load, killed_at: datetime, road: str | None = None) -> float:
+    """Return how long after a kill the first transaction was recorded that was begun after it, on one road or any.
 
     All clocks are this machine's: the load's, and PostgreSQL's ``recorded_at``.
     """
 
     async def first() -> datetime | None:
-        later = [one.operation_id for one in load.sent if one.sent_at > killed_at]
+        later = [one.operation_id for one in load.sent if one.sent_at > killed_at and road in (one.road, None)]
         async with line.ledger.connection("find the next transaction") as connection:
             moment: datetime | None = await connection.fetchval(
                 "SELECT min(recorded_at) FROM operations WHERE id = ANY($1::uuid[])", later

@@ -1,0 +1,37 @@
+"""How much the bench does: the full run, and a quick one that only shows that everything works."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes of one run. ``rounds`` of ``round_s`` seconds, the floor and the measured in turns."""
+
+    rounds: int = 3
+    round_s: float = 4.0
+    idle_requests: int = 30
+    backlog_rounds: int = 2
+    backlog_one: int = 200_000
+    backlog_many: int = 120_000
+    ledgers: int = 1000
+    list_small: int = 10_000
+    list_large: int = 1_000_000
+    sign_ins: int = 25
+    batches: int = 60_000
+    settle_s: float = 15.0
+
+
+QUICK = Sizes(
+    rounds=1,
+    round_s=1.0,
+    idle_requests=5,
+    backlog_rounds=1,
+    backlog_one=12_000,
+    backlog_many=8_000,
+    ledgers=100,
+    list_small=1_000,
+    list_large=20_000,
+    sign_ins=5,
+    batches=8_000,
+    settle_s=2.0,
+)

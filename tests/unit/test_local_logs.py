@@ -1,0 +1,93 @@
+"""Log files of the local stack, and how they look on a terminal."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.log_lines import Renderer
+from infra.local import logs
+from infra.local.home import Home
+
+
+def a_home(folder: Path) -> Home:
+    home = Home(folder)
+    home.create()
+    return home
+
+
+async def next_lines(home: Home, offsets: dict[str, int], count: int) -> list[tuple[str, str]]:
+    found = []
+    async with asyncio.timeout(5):
+        async for one in logs.follow(home, ["a", "b"], from_now=offsets):
+            found.append(one)
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_following_starts_where_it_was_told_and_waits_for_whole_lines(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    home.log("a").write_text("old\n")
+    offsets = logs.sizes(home, ["a", "b"])
+    home.log("b").write_text("first\nhalf a li")
+    following = asyncio.create_task(next_lines(home, offsets, 2))
+    await asyncio.sleep(0.3)
+    with home.log("b").open("a") as file:
+        file.write("ne\n")
+
+    assert await following == [("b", "first"), ("b", "half a line")]
+
+
+async def test_following_goes_on_after_the_file_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = a_home(tmp_path)
+    home.log("a").write_text("x" * 100 + "\n")
+    offsets = logs.sizes(home, ["a"])
+    monkeypatch.setattr(logs, "LARGEST_BYTES", 50)
+    logs.rotate(home)
+    home.log("a").write_text("after\n")
+
+    assert await next_lines(home, offsets, 1) == [("a", "after")]
+    assert home.log("a").with_suffix(".log.1").read_text() == "x" * 100 + "\n"
+
+
+def test_last_lines_of_a_missing_file_are_none(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    home.log("a").write_text("1\n2\n3\n")
+
+    assert logs.last_lines(home.log("a"), 2) == ["2", "3"]
+    assert logs.last_lines(home.log("b"), 2) == []
+
+
+def shown(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    Renderer(["relay", "gateway"]).show("relay", line)
+    return capsys.readouterr().out
+
+
+def test_json_line_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    line = {"event": "sent", "level": "info", "timestamp": "2026-01-02T03:04:05.6Z", "process": "relay", "rows": 3}
+
+    assert shown(capsys, json.dumps(line)) == "relay   | 03:04:05 sent rows=3\n"
+
+
+def test_exception_follows_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    line = {"event": "broke", "level": "error", "timestamp": "", "exception": "Traceback:\n  it"}
+
+    assert shown(capsys, json.dumps(line)).splitlines() == [
+        "relay   |  broke",
+        "relay   | Traceback:",
+        "relay   |   it",
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["\x1b[2J", json.dumps({"event": "\x1b[2J"}), json.dumps({"event": "x", "a": "\x1b[2J"})]
+)
+def test_logged_control_characters_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    assert "\x1b" not in shown(capsys, line)
+
+
+@pytest.mark.parametrize("line", ["plain", "[1, 2]", '"text"', "{}", "{"])
+def test_line_that_is_no_log_entry_is_shown_as_it_is(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    assert shown(capsys, line) == f"relay   | {line}\n"

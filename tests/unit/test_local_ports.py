@@ -1,0 +1,54 @@
+"""Ports of the local stack."""
+
+import socket
+from pathlib import Path
+
+from infra.local.home import Home
+from infra.local.ports import PREFERRED, choose_ports, is_free, read_ports
+
+
+def a_home(folder: Path) -> Home:
+    home = Home(folder)
+    home.create()
+    return home
+
+
+def test_chosen_ports_are_free_distinct_and_remembered(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+
+    chosen, replaced = choose_ports(home, anywhere=True)
+
+    assert chosen.keys() == PREFERRED.keys()
+    assert len(set(chosen.values())) == len(chosen)
+    assert all(is_free(port) for port in chosen.values())
+    assert replaced == []
+    assert read_ports(home) == chosen
+    assert choose_ports(home, anywhere=True)[0] == chosen
+
+
+def test_busy_port_is_replaced_and_the_replacement_remembered(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    before, _ = choose_ports(home, anywhere=True)
+    with socket.create_server(("127.0.0.1", before["redis"])):
+        after, replaced = choose_ports(home)
+
+    assert after["redis"] != before["redis"]
+    assert after["postgres"] == before["postgres"]
+    assert replaced == [f"port {before['redis']} is busy, redis listens on {after['redis']} from now on"]
+    assert read_ports(home) == after
+
+
+def test_damaged_ports_file_is_chosen_anew(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    home.ports.write_text('{"redis": "many", "somebody": 1, "postgres": 70000')
+
+    chosen, _ = choose_ports(home, anywhere=True)
+
+    assert chosen.keys() == PREFERRED.keys()
+
+
+def test_port_beyond_the_last_one_is_replaced(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    home.ports.write_text('{"redis": 70000}')
+
+    assert choose_ports(home, anywhere=True)[0]["redis"] < 65_536
