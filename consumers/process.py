@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,10 @@ from infra.telemetry.logs import configure_logs, get_logger
 from infra.telemetry.server import Readiness, serve_in_thread
 
 log = get_logger(__name__)
+
+#: After how many new containers the garbage collector looks for cycles. A batch makes a hundred thousand that live until
+#: it is written and are in no cycle: with Python's 700, a third of a batch's time went into looking at them.
+GC_CONTAINERS = 200_000
 
 CONNECT_WAIT_FIRST_S = 0.1
 CONNECT_WAIT_MAX_S = 2.0
@@ -56,6 +61,8 @@ class Process:
 def run(name: str, main: Callable[[Process], Awaitable[None]]) -> None:
     """Run a process until SIGTERM or SIGINT, or until it ends itself; then exit with its status."""
     configure_logs(name)
+    gc.freeze()
+    gc.set_threshold(GC_CONTAINERS, 20, 50)
     sys.exit(uvloop.run(_run(name, main)))
 
 

@@ -53,11 +53,13 @@ class Relay:
             try:
                 await self._relay()
             except Unavailable as error:
-                self.problem = f"{self._database.name}: {error}"
+                if self.problem is None:
+                    wait_s = WAIT_FIRST_S  # it worked meanwhile: this is another outage
+                self.problem = f"{self._database.name}: {error} ({error.__cause__!r})"
                 log.warning("relay waits", database=self._database.name, cause=repr(error.__cause__), wait_s=wait_s)
             ACTIVE.labels(self._database.name).set(0)
             await asyncio.sleep(wait_s)
-            wait_s = WAIT_FIRST_S if self.problem is None else min(wait_s * 2, WAIT_MAX_S)
+            wait_s = min(wait_s * 2, WAIT_MAX_S)
 
     async def _relay(self) -> None:
         connection = await self._database.connect()

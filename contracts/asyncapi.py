@@ -25,7 +25,7 @@ _COMMON: Json = {
     "ce_type": _text("Which message the value is, with its version.", minLength=1),
     "ce_source": _text("Who made it: a URI reference.", minLength=1, format="uri-reference"),
     "ce_time": _text("When, with an offset (RFC 3339).", format="date-time"),
-    "ce_subject": _text("The id it is about."),
+    "ce_subject": _text("The ledger, registration or user it is about; the same as the key."),
     "content-type": _text("Of the value.", const="application/json"),
     "traceparent": _text("W3C Trace Context, so that a log line finds its request."),
 }

@@ -42,7 +42,9 @@ CurrencyCode = Annotated[
 IDEMPOTENCY_KEY_PATTERN = rf"^[\x21-\x7e]([\x20-\x7e]{{0,{IDEMPOTENCY_KEY_LENGTH_MAX - 2}}}[\x21-\x7e])?$"
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})")
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 def _read_day_or_moment(value: object) -> object:
@@ -52,7 +54,7 @@ def _read_day_or_moment(value: object) -> object:
             if _DAY.fullmatch(value):
                 return date.fromisoformat(value)
             if _MOMENT.fullmatch(value):
-                return datetime.fromisoformat(value)
+                return datetime.fromisoformat(value.upper())
         except ValueError:
             raise PydanticCustomError("day_or_moment", "Input should be a day and time that exist") from None
     elif isinstance(value, datetime):

@@ -1,16 +1,12 @@
 """The fields people send: the base of every request body, and a sentence for each field that is not as it should be."""
 
-import re
 import unicodedata
-from datetime import date
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -23,7 +19,6 @@ from pydantic_core import PydanticCustomError
 from contracts import text, users
 from contracts.money import UnknownCurrency, exponent_of
 
-_DATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ]|$)")
 _UNPRINTED = r"\s\x00-\x1f\x7f-\x9f"
 _LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
@@ -58,12 +53,6 @@ def _known_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError("not a zone of the IANA database")
     return name
-
-
-def _dated(value: Any) -> str:
-    if not isinstance(value, str) or not _DATED.match(value):
-        raise ValueError("not a date")
-    return value
 
 
 def _password(password: str) -> str:
@@ -112,9 +101,7 @@ HomeZone = Annotated[
     Field(description="IANA name; days without an offset are this zone's.", examples=["Europe/Berlin"]),
 ]
 Booked = Annotated[
-    # A wrapped validator sees Python's text: strict mode finds no date in it, lax mode one even in "1726700000".
-    Annotated[AwareDatetime, Field(strict=False)] | Annotated[date, Field(strict=False)],
-    BeforeValidator(_dated),
+    text.DayOrMoment,
     saying("Send the day as 2024-09-19, or a moment with its offset as 2024-09-19T18:30:00+02:00."),
     Field(description="A calendar day, or a moment with an offset; absent: now.", examples=["2024-09-19"]),
 ]

@@ -100,7 +100,7 @@ class Publisher:
             type=message.type,
             source=SOURCE,
             time=datetime.now(UTC),
-            subject=str(resource_id),
+            subject=str(message.subject_id),
             user_id=user_id,
             idempotency_key=asking.key,
             operation_id=asked_id,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from infra.local.postgres import remove_postgres
@@ -14,6 +15,9 @@ from infra.local.stack import Choices, LocalStack
 # The machine also runs the servers: how long an example took says nothing about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+# structlog's default draws tracebacks with all local variables: seconds for each, where a test makes twenty of them.
+structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
 
 
 @pytest.fixture(scope="session")

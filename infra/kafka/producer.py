@@ -9,7 +9,6 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
 from prometheus_client import Counter, Histogram
 
-from contracts.envelope import Headers
 from contracts.topics import TOPICS
 from infra.errors import Unavailable
 from infra.kafka.connection import connection_arguments
@@ -36,12 +35,15 @@ class MessageTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record to be sent. Equal keys go to one partition (murmur2, as in Java clients) and keep their order."""
+    """A record to be sent. Equal keys go to one partition (murmur2, as in Java clients) and keep their order.
+
+    A header may be null: dead letters carry whatever their original had.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 class Producer:

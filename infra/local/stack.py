@@ -240,6 +240,18 @@ class LocalStack:
         """Send a process a signal; the supervisor starts it again."""
         os.kill(self.pid(name), number)
 
+    def wait_for_restart(self, name: str, before: int, within_s: float = 60.0) -> None:
+        """Wait until a process that had the pid ``before`` runs anew and is ready."""
+        deadline = time.monotonic() + within_s
+        while True:
+            state = self.state()
+            process = state.processes[name] if state else None
+            if process and process.condition is Condition.READY and process.pid != before:
+                return
+            if time.monotonic() > deadline:
+                raise StackError(self._with_log(state, f"{name} did not come back within {within_s:.0f} s"))
+            time.sleep(0.05)
+
     def hold(self, name: str) -> None:
         """Stop a process and keep it stopped until ``release``."""
         hold_file(self.home, name).touch()

@@ -27,7 +27,9 @@ from tests.bench.bare_route import NewTransaction, serve
 
 TOPIC = "bench.line"
 TABLE = """
-CREATE TABLE bench.line (id uuid PRIMARY KEY, ledger_id uuid NOT NULL, body text NOT NULL, recorded_at timestamptz NOT NULL);
+CREATE TABLE bench.line (
+  id uuid PRIMARY KEY, ledger_id uuid NOT NULL, body text NOT NULL, recorded_at timestamptz NOT NULL
+);
 CREATE INDEX ON bench.line (ledger_id, recorded_at);
 """
 _INSERT = """

@@ -6,7 +6,8 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from functools import partial
+from typing import Any, Self, cast
 
 import httptools
 
@@ -55,7 +56,11 @@ async def in_turns(rounds: int, *sides: Side) -> list[Answers]:
 def request_bytes(method: str, path: str, headers: Mapping[str, str] | None = None, body: Any = None) -> bytes:
     """Return a request; ``body`` becomes JSON."""
     content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        f"Host: {HOST}",
+        *(f"{name}: {value}" for name, value in (headers or {}).items()),
+    ]
     if body is not None:
         lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
     return "\r\n".join([*lines, "", ""]).encode() + content
@@ -67,7 +72,8 @@ async def load(port: int, requests: Sequence[Iterator[bytes]], *, seconds: float
     answers = Answers()
     connections = []
     for each in requests:
-        _, connection = await loop.create_connection(lambda each=each: _Connection(each, status, answers.latencies_s), HOST, port)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        connection = _Connection(each, status, answers.latencies_s)
+        await loop.create_connection(partial(_itself, connection), HOST, port)
         connections.append(connection)
     began, cpu_began = time.perf_counter(), time.process_time()
     for connection in connections:
@@ -110,8 +116,8 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not isinstance: uvloop's transports are only like asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.done.done():
@@ -139,3 +145,7 @@ class _Connection(asyncio.Protocol):
         request = next(self._requests)
         self._sent_at = time.perf_counter()
         self._transport.write(request)
+
+
+def _itself(connection: _Connection) -> _Connection:
+    return connection

@@ -86,9 +86,7 @@ class System:
         now = datetime.now(UTC)
         grant = Grant(user_id, personal_ledger_id(user_id), CURRENCY, ZONE, now + timedelta(hours=2))
         issuer = environment["CASH_PUBLIC_URL"]
-        return Person(
-            user_id, token, issue_grant(signing_key(seed), key_id, issuer=issuer, grant=grant, issued_at=now)
-        )
+        return Person(user_id, token, issue_grant(signing_key(seed), key_id, issuer=issuer, grant=grant, issued_at=now))
 
     async def open_ledger(self, person: Person) -> None:
         """Record a transaction in each category, so that ledger, accounts and categories are there."""
@@ -174,7 +172,10 @@ async def committed(admin: AIOKafkaAdminClient, group: str, topic: Topic) -> int
 def running(module: str, *arguments: str, environment: Mapping[str, str], port: int | None = None) -> Iterator[None]:
     """Run a module as a process of its own for as long as the block lasts; wait until it listens on ``port``."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], cwd=PROJECT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", module, *arguments],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
     )
     try:
         deadline = time.monotonic() + 30

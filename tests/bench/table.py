@@ -1,4 +1,4 @@
-"""The bench's table: a path, what was measured, its floor in the same run, their ratio, the goal, and whether it is met."""
+"""The bench's table: a path, what was measured, its floor in the same run, their ratio, the goal, met or not."""
 
 import sys
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ _MET = {True: "yes", False: "NO", None: "–"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line. ``ratio`` is of measured to floor; ``met`` is ``None`` where there is no goal or it cannot be judged."""
+    """One line. ``ratio`` is measured by floor; ``met`` is ``None`` where there is no goal or none can be judged."""
 
     path: str
     measured: str

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from functools import partial
 from itertools import cycle
 
-from tests.bench.http_load import Answers, ask, in_turns, load, request_bytes
+from tests.bench.http_load import Answers, Side, ask, in_turns, load, request_bytes
 from tests.bench.sizes import Sizes
 from tests.bench.system import Person, System, free_ports, running
 from tests.bench.table import Row, Table
@@ -40,9 +40,7 @@ async def _open_ledgers(system: System, people: list[Person]) -> None:
     await load(system.gateway_port, waiting, seconds=1.0, status=201)
 
 
-async def _accepted(
-    system: System, table: Table, sizes: Sizes, people: list[Person], route: int, answer: int
-) -> None:
+async def _accepted(system: System, table: Table, sizes: Sizes, people: list[Person], route: int, answer: int) -> None:
     async def ours() -> Answers:
         answers = await load(
             system.gateway_port, [_posts(person) for person in people], seconds=sizes.round_s, status=202
@@ -50,11 +48,11 @@ async def _accepted(
         await system.quiet()
         return answers
 
-    def floor(port: int) -> partial[object]:
+    def floor(port: int) -> Side:
         return partial(load, port, [_posts(person) for person in people], seconds=sizes.round_s, status=202)
 
     await load(route, [_posts(person) for person in people], seconds=0.5, status=202)
-    ceiling, bare, measured = await in_turns(sizes.rounds, floor(answer), floor(route), ours)  # type: ignore[arg-type]  # a partial of load
+    ceiling, bare, measured = await in_turns(sizes.rounds, floor(answer), floor(route), ours)
     ratio = measured.per_second / bare.per_second
     table.add(
         Row(
@@ -76,12 +74,12 @@ async def _accepted(
 
 
 async def _recorded(system: System, table: Table, sizes: Sizes, people: list[Person], line: int) -> None:
-    def side(port: int) -> partial[object]:
+    def side(port: int) -> Side:
         waiting = [_posts(person, {"Prefer": "wait=10"}) for person in people]
         return partial(load, port, waiting, seconds=sizes.round_s, status=201)
 
     await load(line, [_posts(person) for person in people], seconds=1.0, status=201)
-    bare, measured = await in_turns(sizes.rounds, side(line), side(system.gateway_port))  # type: ignore[arg-type]  # a partial of load
+    bare, measured = await in_turns(sizes.rounds, side(line), side(system.gateway_port))
     ratio = measured.per_second / bare.per_second
     p50, p99 = measured.percentile_ms(50), measured.percentile_ms(99)
     table.add(

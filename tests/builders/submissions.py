@@ -1,6 +1,7 @@
 """Submissions and their records, with only what a test is about left to say."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -49,3 +50,21 @@ def a_record(
     """Return the record the gateway would send; ``changes`` go into the envelope."""
     envelope = an_envelope(message, user_id, key=key, **changes)
     return Record(topic.name, str(message.subject_id).encode(), to_value(message), to_headers(envelope))
+
+
+#: When the broker wrote the records of :func:`as_consumed`.
+WRITTEN_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def as_consumed(record: Record, **changes: Any) -> Any:
+    """Return a record as aiokafka hands it over."""
+    fields = {
+        "topic": record.topic,
+        "partition": 3,
+        "offset": 41,
+        "timestamp": int(WRITTEN_AT.timestamp() * 1000),
+        "key": record.key,
+        "value": record.value,
+        "headers": tuple(record.headers),
+    }
+    return SimpleNamespace(**fields | changes)

@@ -59,6 +59,14 @@ class Line:
             return [type(error).__name__]
         return [] if answer.status_code == httpx.codes.OK else list(map(str, answer.json()["because"]))
 
+    async def until_unready(self, process: str, reason: str, within_s: float = 20) -> None:
+        """Wait until a process says that it is not ready, and because of what."""
+
+        async def says_so() -> bool:
+            return any(reason in why for why in await self.health(process))
+
+        await until(says_so, f"{process} is not ready because of “{reason}”", within_s)
+
     async def metric(self, process: str, name: str, **labels: str) -> float:
         """Return the sum of a metric's samples with these labels since the process began."""
         page = await self.http.get(f"http://127.0.0.1:{self.stack.ports[process]}/metrics")

@@ -190,6 +190,10 @@ class Load:
                 raise result
 
     @property
+    def roads(self) -> list[str]:
+        return [road.name for road in self._roads]
+
+    @property
     def accepted(self) -> list[Sent]:
         return [one for one in self.sent if one.accepted]
 

@@ -1,6 +1,12 @@
 """How long people waited after each kill until something was recorded again."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+
+def seconds_since(moment: datetime) -> float:
+    """Return how long ago a moment was."""
+    return (datetime.now(UTC) - moment).total_seconds()
 
 
 @dataclass

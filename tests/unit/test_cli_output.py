@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from cli import output
-from cli.main import app
+from cli.commands import app
 from cli.output import ExitCode
 from infra.local.home import StackError
 
@@ -48,7 +48,7 @@ def test_every_end_is_one_sentence_and_a_documented_code(
     assert len(printed.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("typed", [["no-such"], ["status", "--no-such"], ["logs", "-n", "many"], ["logs", "-n"]])
+@pytest.mark.parametrize("typed", [["no-such"], ["status", "--no-such"], ["logs", "-n", "many"]])
 def test_wrongly_typed_command_says_where_help_is(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ending(lambda: app(typed, standalone_mode=False, prog_name="cash")) == ExitCode.USAGE
 

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 from consumers.domain.decisions import Decision
 from consumers.domain.registrations import CodeIssued
 from consumers.jobs import mail
+from consumers.jobs.app import TASK_EXPIRY_S, settings
 from consumers.jobs.mail import LEASE_S, Nudge
 from consumers.jobs.running import Pulse
 from contracts.registrations import VerificationCodeRequested
@@ -85,6 +86,19 @@ def test_a_pulse_tells_of_silence_and_of_what_failed_last(monkeypatch: pytest.Mo
     assert pulse.problems(30) == ["expire: PostgreSQL is down"]
     pulse.beat("expire")
     assert pulse.problems(30) == []
+
+
+def test_a_killed_workers_task_runs_again_within_15_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASH_REDIS_HOST", "redis.example")
+    monkeypatch.setenv("CASH_REDIS_PASSWORD", "secret")
+    configured = settings()
+    options = configured["broker_transport_options"]
+    looks_every_s = options["unacked_restore_interval"] * options["unacked_restore_throttle"]
+
+    assert configured["task_acks_late"]
+    assert options["visibility_timeout"] + looks_every_s < 15
+    assert configured["accept_content"] == [configured["task_serializer"]] == ["json"]
+    assert TASK_EXPIRY_S > 15
 
 
 def test_a_try_fits_into_its_lease() -> None:

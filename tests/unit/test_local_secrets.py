@@ -99,7 +99,7 @@ def test_each_process_is_told_only_what_it_needs(tmp_path: Path) -> None:
     assert holders("CASH_TOKEN_SIGNING_KEY") == {"gateway"}
     assert holders("CASH_KEY_CODE") == {"identity-consumer", "celery-worker"}
     assert holders("CASH_KEY_SEAL") == {"gateway", "identity-consumer"}
-    assert holders("CASH_LEDGER_DB_PASSWORD") == {"gateway", "ledger-consumer", "relay"}
+    assert holders("CASH_LEDGER_DB_PASSWORD") == {"gateway", "ledger-consumer", "relay", "celery-worker"}
     assert holders("CASH_POSTGRES_PASSWORD") == set()
     assert environments.of("gateway")["CASH_LEDGER_DB_USER"] == "ledger_gateway"
     assert environments.of("relay")["CASH_KAFKA_SASL_USERNAME"] == "relay"

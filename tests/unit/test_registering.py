@@ -311,6 +311,7 @@ def test_nothing_secret_shows_in_a_representation() -> None:
     ann = verified()
     decision = ann.choose()
 
-    shown = f"{ann.registration!r} {decision!r}"
+    shown = f"{ann.registration!r} {decision!r} {ann.keys!r}"
     assert PASSWORD_HASH not in shown
     assert ann.registration.proofs[1] not in shown
+    assert str(ann.keys.seal["test-1"]) not in shown

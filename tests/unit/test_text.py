@@ -102,6 +102,7 @@ def test_what_does_not_look_like_a_currency_is_refused(currency: object) -> None
         ("0001-01-01", date(1, 1, 1)),
         ("9999-12-31", date(9999, 12, 31)),
         ("2024-09-19T18:30:12Z", datetime(2024, 9, 19, 18, 30, 12, tzinfo=UTC)),
+        ("2024-09-19t18:30:12z", datetime(2024, 9, 19, 18, 30, 12, tzinfo=UTC)),
         ("2024-09-19T18:30Z", datetime(2024, 9, 19, 18, 30, tzinfo=UTC)),
         (
             "2024-09-19 18:30:12.5+02:00",

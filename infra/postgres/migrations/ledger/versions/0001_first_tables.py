@@ -29,6 +29,7 @@ def upgrade() -> None:
             comment="Of the last entry; the next one is never earlier.",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("ledgers_pkey")),
+        postgresql_with={"fillfactor": "70"},
     )
     op.create_table(
         "operations",
@@ -86,7 +87,7 @@ def upgrade() -> None:
             "amount_minor > 0 AND amount_minor <= 1000000000000000", name=op.f("postings_amount_minor_check")
         ),
         sa.CheckConstraint("source_account_id <> destination_account_id", name=op.f("postings_accounts_check")),
-        sa.PrimaryKeyConstraint("ledger_id", "transaction_id", "sequence", "position", name=op.f("postings_pkey")),
+        sa.PrimaryKeyConstraint("ledger_id", "sequence", "position", name=op.f("postings_pkey")),
     )
     op.create_index(
         "postings_destination", "postings", ["ledger_id", "destination_account_id", "booked_on"], unique=False
@@ -149,11 +150,6 @@ def upgrade() -> None:
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("balance_minor", sa.Numeric(precision=38, scale=0), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["ledger_id", "account_id"],
-            ["accounts.ledger_id", "accounts.id"],
-            name=op.f("balances_ledger_id_account_id_fkey"),
-        ),
         sa.PrimaryKeyConstraint("ledger_id", "account_id", "currency", name=op.f("balances_pkey")),
         postgresql_with={"fillfactor": "70"},
     )
@@ -165,11 +161,6 @@ def upgrade() -> None:
         sa.Column("month", sa.Date(), nullable=False),
         sa.Column("incoming_minor", sa.Numeric(precision=38, scale=0), nullable=False),
         sa.Column("outgoing_minor", sa.Numeric(precision=38, scale=0), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["ledger_id", "account_id"],
-            ["accounts.ledger_id", "accounts.id"],
-            name=op.f("monthly_balances_ledger_id_account_id_fkey"),
-        ),
         sa.PrimaryKeyConstraint("ledger_id", "account_id", "currency", "month", name=op.f("monthly_balances_pkey")),
         postgresql_with={"fillfactor": "70"},
     )

@@ -1,0 +1,79 @@
+"""The bench's sign-ins: a stranger's must take as long as a known person's with a wrong password."""
+
+import asyncio
+import re
+import statistics
+import time
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from tests.bench.http_load import HOST, ask, request_bytes
+from tests.bench.sizes import Sizes
+from tests.bench.system import System
+from tests.bench.table import Row, Table
+
+#: Everything here comes from one network and one name; the stack is told to allow that.
+SETTINGS = {"CASH_LIMITS_PER_SUBJECT": "100000", "CASH_LIMITS_PER_NETWORK": "100000"}
+EQUAL_WITHIN = 0.05
+_PASSWORD = "correct horse battery"
+_WAIT = {"Prefer": "wait=10"}
+
+
+async def measure_sign_ins(system: System, table: Table, sizes: Sizes) -> None:
+    """Measure one at a time, in turns."""
+    username = await _register(system)
+    seconds: dict[str, list[float]] = {"known": [], "unknown": [], "right": []}
+    # The first of each warms up.
+    for _ in range(sizes.sign_ins + 1):
+        for kind, name, password, status in (
+            ("known", username, "not the password", 401),
+            ("unknown", f"nobody-{uuid4().hex[:8]}", "not the password", 401),
+            ("right", username, _PASSWORD, 201),
+        ):
+            body = {"username": name, "password": password}
+            seconds[kind].append(
+                await ask(system.gateway_port, request_bytes("POST", "/api/v1/sessions", None, body), status=status)
+            )
+    known, unknown, right = (statistics.median(each[1:]) * 1000 for each in seconds.values())
+    table.add(
+        Row(
+            "sign-in refused: known against unknown user",
+            f"median {known:.1f} ms against {unknown:.1f} ms",
+            goal=f"within {EQUAL_WITHIN:.0%}",
+            met=abs(known - unknown) <= EQUAL_WITHIN * max(known, unknown),
+        )
+    )
+    table.add(Row("sign-in, session recorded", f"median {right:.1f} ms"))
+
+
+async def _register(system: System) -> str:
+    """Walk through a registration as a person does and return the username."""
+    suffix = uuid4().hex[:8]
+    email, username = f"bench-{suffix}@example.org", f"bench-{suffix}"
+    api = f"http://{HOST}:{system.gateway_port}/api/v1/registrations"
+    async with httpx.AsyncClient(timeout=15) as http:
+        started = await http.post(api, json={"email": email, "base_currency": "EUR", "time_zone": "Europe/Berlin"})
+        registration = f"{api}/{_json(started)['registration_id']}"
+        code = await _code(http, f"http://{HOST}:{system.stack.ports['mailbox']}/messages?to={email}")
+        _json(await http.post(f"{registration}/verify", json={"code": code}, headers=_WAIT))
+        _json(
+            await http.post(f"{registration}/user", json={"username": username, "password": _PASSWORD}, headers=_WAIT)
+        )
+    return username
+
+
+async def _code(http: httpx.AsyncClient, mails: str) -> str:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for mail in _json(await http.get(mails)):
+            if found := re.search(r"^\s+([A-Z]{6})\s*$", mail["text"], re.MULTILINE):
+                return found[1]
+        await asyncio.sleep(0.1)
+    raise AssertionError("no code came by mail")
+
+
+def _json(answer: httpx.Response) -> Any:
+    answer.raise_for_status()
+    return answer.json()

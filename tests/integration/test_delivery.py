@@ -1,0 +1,170 @@
+"""Delivery under defects and outages, on the real PostgreSQL, Kafka and Redis."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+
+from consumers.dead_letters import DeadLetters
+from consumers.deciders import LEDGER_DECIDERS
+from consumers.delivery import DEFECTS_IN_A_ROW_MAX, Delivery, TooManyDefects
+from consumers.domain.books import Books
+from consumers.domain.decisions import Asked, Decision
+from consumers.repositories.books import BooksRepository
+from contracts import topics
+from contracts.envelope import operation_id
+from contracts.ledgers import personal_ledger_id
+from contracts.messages import OperationState
+from contracts.topics import dead_letter_of
+from contracts.transactions import TransactionSubmitted
+from infra.errors import Unavailable
+from infra.kafka.producer import Producer
+from infra.local.stack import LocalStack
+from infra.postgres.engine import Database
+from infra.redis.wakeups import Wakeups
+from infra.settings import KafkaSettings, LedgerDatabaseSettings, RedisSettings
+from tests.builders.kafka import header, reading
+from tests.builders.settings import settings_from
+from tests.builders.submissions import a_record, a_submission, as_consumed
+
+pytestmark = pytest.mark.stack
+
+Decide = Callable[[Asked[TransactionSubmitted], Books], Decision]
+
+#: An amount whose decider has a defect.
+CURSED = "66.60"
+
+
+def defective(asked: Asked[TransactionSubmitted], books: Books) -> Decision:
+    if asked.message.amount == CURSED:
+        raise ZeroDivisionError("a defect, on purpose")
+    decide: Decide = LEDGER_DECIDERS[TransactionSubmitted]
+    return decide(asked, books)
+
+
+class Line:
+    """A delivery with a defective decider, and what it works on."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        settings = stack.environment("ledger-consumer")
+        self.kafka = settings_from(settings, KafkaSettings)
+        self.database = Database(settings_from(settings, LedgerDatabaseSettings), application="tests")
+        self.producer = Producer(self.kafka, client_id="tests")
+        self.wakeups = Wakeups(settings_from(settings, RedisSettings))
+
+    def delivery(self, database: Database | None = None) -> Delivery[Books]:
+        return Delivery(
+            "tests",
+            database or self.database,
+            BooksRepository(),
+            {TransactionSubmitted: defective},
+            DeadLetters(self.producer),
+            self.wakeups,
+        )
+
+    async def states(self, user_id: UUID) -> list[str]:
+        async with self.database.connection("read states") as connection:
+            rows = await connection.fetch(
+                "SELECT state FROM operations WHERE subject_id = $1 ORDER BY source_offset", personal_ledger_id(user_id)
+            )
+        return [row["state"] for row in rows]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def line(stack: LocalStack) -> AsyncIterator[Line]:
+    line = Line(stack)
+    await line.database.start()
+    yield line
+    await line.producer.stop()
+    await line.wakeups.close()
+    await line.database.stop()
+
+
+def records_of(user_id: UUID, *amounts: str) -> list[Any]:
+    return [
+        as_consumed(a_record(a_submission(user_id, amount=amount), user_id), partition=0, offset=offset)
+        for offset, amount in enumerate(amounts)
+    ]
+
+
+async def test_a_defect_is_found_by_halving_and_fails_alone(line: Line) -> None:
+    user_id = uuid4()
+    records = records_of(user_id, "1.00", "2.00", CURSED, "4.00", "5.00")
+
+    async with reading(line.kafka, dead_letter_of(topics.LEDGER_SUBMISSIONS.name).name) as dead_letters:
+        await line.delivery().deliver(records)
+        dead = await dead_letters.until(bool)
+
+    (letter,) = [record for record in dead if record.key == records[2].key]
+    assert letter.value == records[2].value
+    assert header(letter, "deadletter_cause") == "defect"
+    assert "ZeroDivisionError" in (header(letter, "deadletter_reason") or "")
+    assert header(letter, "deadletter_attempts") == "3"
+    assert await line.states(user_id) == ["recorded", "recorded", "failed", "recorded", "recorded"]
+
+
+async def test_a_failed_record_delivered_again_stays_failed(line: Line) -> None:
+    user_id = uuid4()
+    records = records_of(user_id, CURSED)
+
+    await line.delivery().deliver(records)
+    await line.delivery().deliver(records)
+
+    assert await line.states(user_id) == [OperationState.FAILED]
+
+
+async def test_a_batch_delivered_twice_takes_effect_once(line: Line) -> None:
+    user_id = uuid4()
+    records = records_of(user_id, "1.00", "2.00")
+
+    await line.delivery().deliver(records)
+    await line.delivery().deliver(records)
+
+    assert await line.states(user_id) == ["recorded", "recorded"]
+    async with line.database.connection("read the balance") as connection:
+        balance = await connection.fetchval(
+            "SELECT sum(balance_minor) FILTER (WHERE balance_minor > 0) FROM balances WHERE ledger_id = $1",
+            personal_ledger_id(user_id),
+        )
+    assert balance == 300
+
+
+async def test_too_many_defects_in_a_row_end_the_process_before_the_topic_is_drained(line: Line) -> None:
+    user_id = uuid4()
+    records = records_of(user_id, *[CURSED] * (DEFECTS_IN_A_ROW_MAX + 5))
+
+    with pytest.raises(TooManyDefects):
+        await line.delivery().deliver(records)
+
+    assert await line.states(user_id) == ["failed"] * DEFECTS_IN_A_ROW_MAX
+
+
+async def test_a_database_that_is_down_is_no_defect(line: Line, stack: LocalStack) -> None:
+    settings = settings_from(
+        {**stack.environment("ledger-consumer"), "CASH_LEDGER_DB_PORT": "1"}, LedgerDatabaseSettings
+    )
+    down = Database(settings, application="tests")
+    await down.start()
+    user_id = uuid4()
+
+    with pytest.raises(Unavailable):
+        await line.delivery(down).deliver(records_of(user_id, "1.00"))
+
+    await down.stop()
+    assert await line.states(user_id) == []
+
+
+async def test_the_operation_keeps_the_request_as_sent(line: Line) -> None:
+    user_id = uuid4()
+    message = a_submission(user_id, amount="7.10", description="Käse")
+    record = as_consumed(a_record(message, user_id, key="k"))
+
+    await line.delivery().deliver([record])
+
+    async with line.database.connection("read the request") as connection:
+        request = await connection.fetchval(
+            "SELECT request FROM operations WHERE id = $1", operation_id(message, user_id, "k")
+        )
+    assert request == record.value

@@ -1,0 +1,223 @@
+"""The supervisor, with small programs in the place of servers."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from infra.local import supervisor as supervising
+from infra.local.home import Home
+from infra.local.processes import Plan, Process, Step, inherited
+from infra.local.state import Condition, read_state
+from infra.local.supervisor import Supervisor, hold_file
+
+SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
+STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
+DIES = "import sys; print('the reason', flush=True); sys.exit(3)"
+
+
+def a_home(folder: Path) -> Home:
+    home = Home(folder)
+    home.create()
+    return home
+
+
+def a_process(home: Home, name: str, program: str, *, stop_within_s: float = 5, after: tuple[str, ...] = ()) -> Process:
+    """A program that counts as ready once it has printed something."""
+
+    async def probe() -> str | None:
+        log = home.log(name)
+        return None if log.exists() and log.stat().st_size else "has not said a word"
+
+    command = [sys.executable, "-c", program]
+    return Process(name, command, inherited(), probe, port=1, after=after, stop_within_s=stop_within_s)
+
+
+class Watched:
+    """A supervisor that runs, and what it said."""
+
+    def __init__(self, home: Home, plan: Plan) -> None:
+        self.said: list[str] = []
+        self.home = home
+        self.supervisor = Supervisor(home, plan, self.said.append)
+
+    def pid(self, name: str) -> int:
+        pid = self.supervisor.state.processes[name].pid
+        assert pid is not None
+        return pid
+
+    def condition(self, name: str) -> Condition:
+        return self.supervisor.state.processes[name].condition
+
+
+@contextlib.asynccontextmanager
+async def running(home: Home, *processes: Process, steps: tuple[Step, ...] = ()) -> AsyncIterator[Watched]:
+    watched = Watched(home, Plan(processes, steps))
+    task = asyncio.create_task(watched.supervisor.run())
+    try:
+        yield watched
+    finally:
+        watched.supervisor.stop()
+        await asyncio.wait_for(task, 30)
+
+
+async def until(true: Callable[[], bool], within_s: float = 20) -> None:
+    async with asyncio.timeout(within_s):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+def exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_all_become_ready_in_order_and_stop(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    second = a_process(home, "second", SLEEPS, after=("first",))
+
+    async with running(home, second, a_process(home, "first", SLEEPS)) as watched:
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+        pids = [watched.pid("first"), watched.pid("second")]
+        state = read_state(home)
+        assert state is not None
+        assert state.ready()
+        first, then = (state.processes[name].started_at for name in ("first", "second"))
+        assert first is not None and then is not None and first < then
+
+    assert not any(exists(pid) for pid in pids)
+    assert watched.condition("first") is Condition.STOPPED
+
+
+async def test_killed_process_is_started_again(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+
+    async with running(home, a_process(home, "server", SLEEPS)) as watched:
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+        killed = watched.pid("server")
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: watched.condition("server") is Condition.READY and watched.pid("server") != killed)
+
+        assert watched.supervisor.state.processes["server"].restarts == 1
+        assert watched.said == ["server ended with signal SIGKILL; starting it again in 0.2 s", "server is ready again"]
+
+
+async def test_process_that_keeps_dying_is_reported_with_its_last_lines(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+
+    async with running(home, a_process(home, "server", DIES)) as watched:
+        await asyncio.wait_for(watched.supervisor.failed.wait(), 20)
+
+        assert watched.condition("server") is Condition.FAILING
+        assert watched.supervisor.state.failure == "server keeps dying, the last time it ended with exit code 3"
+        assert "the reason" in watched.said[-1]
+        pauses = [float(said.rsplit(" ", 2)[-2]) for said in watched.said if "starting it again" in said]
+        assert pauses == sorted(pauses) and pauses[0] < pauses[-1]
+
+
+async def test_process_that_ignores_the_stop_is_killed_after_its_deadline(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+
+    async with running(home, a_process(home, "server", STUBBORN, stop_within_s=0.3)) as watched:
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+        pid = watched.pid("server")
+
+    assert not exists(pid)
+    assert watched.said == ["server did not stop within 0 s and is killed"]
+
+
+async def test_second_request_to_stop_kills_at_once(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+
+    async with running(home, a_process(home, "server", STUBBORN, stop_within_s=60)) as watched:
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+        began = time.monotonic()
+        watched.supervisor.stop()
+        await until(lambda: watched.condition("server") is Condition.STOPPING)
+        watched.supervisor.stop()
+        await until(lambda: watched.condition("server") is Condition.STOPPED)
+
+    assert time.monotonic() - began < 20
+
+
+async def test_children_of_a_dead_process_go_with_it(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    child = tmp_path / "child"
+    parent = f"import subprocess, sys; c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    parent += f"open({str(child)!r}, 'w').write(str(c.pid)); {SLEEPS}"
+
+    async with running(home, a_process(home, "server", parent)) as watched:
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+        os.kill(watched.pid("server"), signal.SIGKILL)
+
+        await until(lambda: not exists(int(child.read_text())))
+
+
+async def test_held_process_stays_away_until_it_is_released(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+
+    async with running(home, a_process(home, "server", SLEEPS)) as watched:
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+        hold_file(home, "server").touch()
+        await until(lambda: watched.condition("server") is Condition.HELD)
+        assert not watched.supervisor.state.processes["server"].alive()
+        hold_file(home, "server").unlink()
+        await until(lambda: watched.condition("server") is Condition.READY)
+
+        assert watched.supervisor.state.processes["server"].restarts == 0
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "LONGEST_PAUSE_S", 0.2)
+
+
+async def test_step_runs_once_for_one_fingerprint_and_before_those_that_need_it(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    done = tmp_path / "done"
+    program = [sys.executable, "-c", f"open({str(done)!r}, 'a').write('x')"]
+
+    for fingerprint in ("one", "one", "two"):
+        step = Step("prepare", program, inherited(), fingerprint)
+        async with running(home, a_process(home, "server", SLEEPS, after=("prepare",)), steps=(step,)) as watched:
+            await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+            assert done.exists()
+
+    assert done.read_text() == "xx"
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_step_that_fails_is_reported_and_tried_until_it_works(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    cause = tmp_path / "cause"
+    cause.touch()
+    program = f"import os, sys; print('no way'); sys.exit(os.path.exists({str(cause)!r}))"
+    step = Step("prepare", [sys.executable, "-c", program], inherited(), "one")
+
+    async with running(home, a_process(home, "server", SLEEPS, after=("prepare",)), steps=(step,)) as watched:
+        await asyncio.wait_for(watched.supervisor.failed.wait(), 20)
+        assert watched.said[-1].splitlines()[0] == "prepare ended with exit code 1"
+        assert "no way" in watched.said[-1]
+        cause.unlink()
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+
+    assert watched.supervisor.state.failure is None
+
+
+async def test_program_that_does_not_exist_is_reported(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    process = Process("server", ["/nowhere/server"], inherited(), a_process(home, "server", SLEEPS).probe, port=1)
+
+    async with running(home, process) as watched:
+        await asyncio.wait_for(watched.supervisor.failed.wait(), 20)
+
+    assert watched.said[0].startswith("server cannot be started: ")
