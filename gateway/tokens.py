@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import jwt
+import msgspec
 
 from contracts.ledgers import personal_ledger_id
 from contracts.sessions import ACCESS_TOKEN_LIFETIME_S
@@ -25,7 +26,18 @@ GRANT_AUDIENCE = "ledger.bulk"
 GRANT_TYPE = "bulk-grant+jwt"
 
 _JWT = re.compile(r"[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]{1,1536}\.[A-Za-z0-9_-]{1,128}")
-_CLAIMS = ("iss", "aud", "sub", "sid", "name", "cur", "tz", "iat", "exp")
+
+
+class _Claims(msgspec.Struct):
+    """What an access token must say, besides issuer and audience."""
+
+    sub: UUID
+    sid: UUID
+    name: str
+    cur: str
+    tz: str
+    iat: int
+    exp: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +108,27 @@ class Tokens:
             key = self._public.get(str(header.get("kid")))
             if key is None or header.get("typ") != ACCESS_TYPE:
                 raise Unauthenticated("This access token is not one of ours. Sign in again.")
-            claims: dict[str, Any] = jwt.decode(
+            decoded = jwt.decode(
                 token,
                 key,
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=self._issuer,
-                options={"require": list(_CLAIMS), "strict_aud": True},
+                options={"require": ["iss", "aud", "exp"], "strict_aud": True},
             )
+            claims = msgspec.convert(decoded, _Claims)
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The access token has expired. Refresh the session or sign in again.") from None
-        except (jwt.PyJWTError, ValueError, RecursionError):
+        except (jwt.PyJWTError, msgspec.ValidationError, ValueError, RecursionError):
             raise Unauthenticated("This access token is not valid. Sign in again.") from None
-        user_id = UUID(claims["sub"])
         return Principal(
-            user_id=user_id,
-            session_id=UUID(claims["sid"]),
-            username=claims["name"],
-            ledger_id=personal_ledger_id(user_id),
-            base_currency=claims["cur"],
-            time_zone=claims["tz"],
-            expires_at=claims["exp"],
+            user_id=claims.sub,
+            session_id=claims.sid,
+            username=claims.name,
+            ledger_id=personal_ledger_id(claims.sub),
+            base_currency=claims.cur,
+            time_zone=claims.tz,
+            expires_at=claims.exp,
         )
 
     def key_set(self) -> list[dict[str, str]]:
