@@ -36,7 +36,7 @@ bench: setup-dev  ## measure the paths against their floors, in the same run
 	$(BIN)/python -m tests.bench
 
 chaos: setup-dev  ## the kill tests at length; prints its seed (SEED=... repeats one)
-	$(BIN)/pytest -m chaos $(if $(SEED),--seed=$(SEED),)
+	$(if $(SEED),CASH_CHAOS_SEED=$(SEED) )$(BIN)/pytest -m chaos
 
 lint: setup-dev  ## ruff, mypy and the import rules only
 	$(BIN)/ruff format --check

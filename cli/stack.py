@@ -1,6 +1,7 @@
 """Commands of the operator: run the local stack, look at it, take it down."""
 
 import asyncio
+import contextlib
 import shutil
 import signal
 import sys
@@ -94,7 +95,9 @@ def logs(
         for line in last_lines(home.log(name), lines):
             renderer.show(name, line)
     if follow_on:
-        asyncio.run(_follow(home, chosen, offsets, renderer))
+        # Ctrl-C is how this ends, not how it fails.
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_follow(home, chosen, offsets, renderer))
 
 
 def down() -> None:

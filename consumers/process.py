@@ -17,8 +17,8 @@ from infra.telemetry.server import Readiness, serve_in_thread
 
 log = get_logger(__name__)
 
-#: After how many new containers the garbage collector looks for cycles. A batch makes a hundred thousand that live until
-#: it is written and are in no cycle: with Python's 700, a third of a batch's time went into looking at them.
+#: After how many new containers the garbage collector looks for cycles. A batch makes a hundred thousand that live
+#: until it is written and are in no cycle: with Python's 700, a third of a batch's time went into looking at them.
 GC_CONTAINERS = 200_000
 
 CONNECT_WAIT_FIRST_S = 0.1

@@ -116,6 +116,10 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
         operation["security"] = [{"bearer": []}]
     if "write" in handler.opt:
         operation.setdefault("parameters", []).extend([_IDEMPOTENCY_KEY, _PREFER])
+    # Litestar announces its own kind of 400 wherever there is a parameter.
+    of_litestar = operation["responses"].get("400", {}).get("content", {})
+    if "application/json" in of_litestar:
+        del operation["responses"]["400"]
     operation["responses"]["default"] = _PROBLEM
 
 

@@ -66,15 +66,20 @@ _INSERT_ACCOUNTS = """
     INSERT INTO accounts (ledger_id, id, kind, name, name_key, currency, opened_at)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
 """
+# Sums travel as text: they may be larger than 64 bits, and text becomes numeric faster than Python's numbers do.
 _ADD_TO_BALANCES = """
     INSERT INTO balances AS kept (ledger_id, account_id, currency, balance_minor)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::numeric[])
+    SELECT ledger_id, account_id, currency, balance_minor::numeric
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
+      AS added (ledger_id, account_id, currency, balance_minor)
     ON CONFLICT (ledger_id, account_id, currency)
     DO UPDATE SET balance_minor = kept.balance_minor + excluded.balance_minor
 """
 _ADD_TO_MONTHS = """
     INSERT INTO monthly_balances AS kept (ledger_id, account_id, currency, month, incoming_minor, outgoing_minor)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::date[], $5::numeric[], $6::numeric[])
+    SELECT ledger_id, account_id, currency, month, incoming_minor::numeric, outgoing_minor::numeric
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::date[], $5::text[], $6::text[])
+      AS added (ledger_id, account_id, currency, month, incoming_minor, outgoing_minor)
     ON CONFLICT (ledger_id, account_id, currency, month)
     DO UPDATE SET incoming_minor = kept.incoming_minor + excluded.incoming_minor,
                   outgoing_minor = kept.outgoing_minor + excluded.outgoing_minor
@@ -169,9 +174,8 @@ class BooksRepository:
                 "transactions", records=rows.transactions, columns=TRANSACTION_COLUMNS
             )
             await connection.copy_records_to_table("postings", records=rows.postings, columns=POSTING_COLUMNS)
-            months = [row for books in changed for row in _month_rows(books)]
-            await connection.execute(_ADD_TO_MONTHS, *_columns(months, 6))
-            await connection.execute(_ADD_TO_BALANCES, *_columns(_balance_rows(months), 4))
+            await connection.execute(_ADD_TO_MONTHS, *_columns(_month_rows(changed), 6))
+            await connection.execute(_ADD_TO_BALANCES, *_columns(_balance_rows(changed), 4))
 
 
 class _Wanted:
@@ -279,21 +283,22 @@ def _posting_rows(entry: TransactionRecorded) -> Iterator[Row]:
         )
 
 
-def _month_rows(books: Books) -> list[Row]:
-    """Return what a ledger's entries add to the months, by key, which is the order of the table's index."""
-    return [
-        (books.ledger_id, *key, turnover.incoming_minor, turnover.outgoing_minor)
-        for key, turnover in sorted(books.turnover.items())
-    ]
+def _month_rows(changed: Iterable[Books]) -> Iterator[Row]:
+    """Return what the entries add to the months, in the order of the table's index."""
+    for books in changed:
+        for key, turnover in sorted(books.turnover.items()):
+            yield (books.ledger_id, *key, str(turnover.incoming_minor), str(turnover.outgoing_minor))
 
 
-def _balance_rows(months: Iterable[Row]) -> list[Row]:
-    """Add months up to what came in less what went out, in the same order."""
-    balances: dict[tuple[UUID, UUID, str], int] = {}
-    for ledger_id, account_id, currency, _, incoming_minor, outgoing_minor in months:
-        key = (ledger_id, account_id, currency)
-        balances[key] = balances.get(key, 0) + incoming_minor - outgoing_minor
-    return [(*key, balance_minor) for key, balance_minor in balances.items()]
+def _balance_rows(changed: Iterable[Books]) -> Iterator[Row]:
+    """Return what the entries add to the balances: what came in less what went out."""
+    for books in changed:
+        balances: dict[tuple[UUID, str], int] = {}
+        for (account_id, currency, _), turnover in books.turnover.items():
+            key = (account_id, currency)
+            balances[key] = balances.get(key, 0) + turnover.incoming_minor - turnover.outgoing_minor
+        for key, balance_minor in sorted(balances.items()):
+            yield (books.ledger_id, *key, str(balance_minor))
 
 
 def _columns(rows: Iterable[Row], width: int) -> list[list[Any]]:

@@ -196,7 +196,9 @@ class LocalStack:
         """
         deadline = time.monotonic() + within_s
         while True:
-            state = self.state() if is_running(self.home) else None
+            state = self.state()
+            # While another start prepares, the file may still tell of the stack before.
+            state = state if state is not None and state.supervised() else None
             if state is not None and state.ready():
                 return
             if give_up and state is not None and state.failure:

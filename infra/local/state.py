@@ -62,6 +62,10 @@ class StackState:
         """Return whether all is prepared and every process ready."""
         return not self.preparing and all(process.condition is Condition.READY for process in self.processes.values())
 
+    def supervised(self) -> bool:
+        """Return whether the supervisor that wrote it still runs; else it tells of the past."""
+        return is_alive(self.supervisor_pid, self.supervisor_created)
+
     def write(self, home: Home) -> None:
         """Let others read it."""
         write_whole(_path(home), json.dumps(asdict(self)))

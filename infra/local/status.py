@@ -40,9 +40,10 @@ class StackStatus:
 
 def look(home: Home) -> StackStatus:
     """Look at a stack; one that was never started has no processes."""
-    running, state = is_running(home), read_state(home)
+    state = read_state(home)
     if state is None:
-        return StackStatus(str(home.root), running, False, [], None, 0, [])
+        return StackStatus(str(home.root), is_running(home), False, [], None, 0, [])
+    running = is_running(home) and state.supervised()
     processes = [_look_at(process, running) for process in state.processes.values()]
     if running:
         processes.append(_supervisor(state))

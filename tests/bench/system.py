@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from contracts import topics
@@ -150,13 +150,10 @@ class System:
 
     async def written(self, topic: Topic) -> int:
         """Return how many records were written to a topic since it was made."""
-        from aiokafka import AIOKafkaConsumer
-
-        consumer = AIOKafkaConsumer(**connection_arguments(self.kafka, "bench"))
+        consumer = AIOKafkaConsumer(topic.name, **connection_arguments(self.kafka, "bench"))
         await consumer.start()
         try:
-            partitions = consumer.partitions_for_topic(topic.name) or set()
-            ends = await consumer.end_offsets([TopicPartition(topic.name, each) for each in partitions])
+            ends = await consumer.end_offsets(consumer.assignment())
         finally:
             await consumer.stop()
         return sum(ends.values())

@@ -1,7 +1,6 @@
 """Every error is a problem (RFC 9457), the framework's own and defects too, and none says what it should not."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -16,7 +15,7 @@ NOWHERE: dict[str, Any] = {"host": "127.0.0.1", "port": 1, "password": "none"}
 
 
 @pytest.fixture
-def http() -> Iterator[httpx.AsyncClient]:
+def http() -> httpx.AsyncClient:
     """A gateway whose servers are all down."""
     app = create_app(
         AllSettings(
@@ -30,7 +29,7 @@ def http() -> Iterator[httpx.AsyncClient]:
         )
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]  # Litestar's scope
-    yield httpx.AsyncClient(transport=transport, base_url="http://gateway/api/v1")
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway/api/v1")
 
 
 def problem(answer: httpx.Response, status: int) -> Any:
@@ -104,7 +103,7 @@ async def test_no_token_is_a_problem_that_says_what_is_wanted(http: httpx.AsyncC
 
 @pytest.mark.parametrize("header", ["Bearer", "Bearer x", "Basic YTpi", "Bearer a.b.c", "bearer  ", "Bearer \xff"])
 async def test_a_token_that_is_none_is_a_problem(http: httpx.AsyncClient, header: str) -> None:
-    answer = await http.get("/transactions", headers={"Authorization": header.encode("latin-1")})  # type: ignore[dict-item]
+    answer = await http.get("/transactions", headers={b"Authorization": header.encode("latin-1")})
 
     problem(answer, 401)
 
@@ -116,7 +115,7 @@ async def test_who_asks_is_looked_at_before_what_is_asked(http: httpx.AsyncClien
 @pytest.mark.parametrize("key", ["", " ", " x", "x" * 256, "a\tb", "caf\xe9"])
 async def test_an_idempotency_key_that_cannot_be_one_is_a_problem(http: httpx.AsyncClient, key: str) -> None:
     body = {"email": "ann@example.org", "base_currency": "EUR", "time_zone": "UTC"}
-    answer = await http.post("/registrations", json=body, headers={"Idempotency-Key": key.encode("latin-1")})  # type: ignore[dict-item]
+    answer = await http.post("/registrations", json=body, headers={b"Idempotency-Key": key.encode("latin-1")})
 
     assert problem(answer, 400)["errors"][0]["field"] == "Idempotency-Key"
 
