@@ -23,7 +23,7 @@ up: setup  ## start everything and show one log; Ctrl-C stops it
 	@$(BIN)/cash up
 
 down:  ## stop what `cash up -d` started
-	@$(BIN)/cash down
+	@if test -x $(BIN)/cash; then $(BIN)/cash down; else echo 'Nothing is installed here, so nothing runs.'; fi
 
 test: setup-dev  ## format, lint, types, imports, then every test on real servers
 	$(BIN)/ruff format --check

@@ -20,7 +20,7 @@ WAIT_S = 10
 _TIMEOUT = httpx.Timeout(WAIT_S + 5.0, connect=3.0)
 _PAUSES_S = (0.2, 0.5, 1.0)
 #: No further try is started when this long has passed since the first.
-_PATIENCE_S = 15.0
+_PATIENCE_S = 8.0
 _LONGEST_PAUSE_S = 5.0
 _RENEW_BEFORE = timedelta(seconds=30)
 _TRY_AGAIN = frozenset({502, 503, 504})
@@ -144,22 +144,26 @@ class Client:
         begun = time.monotonic()
         arrived = False
         for pause_s in (*_PAUSES_S, None):
-            last = pause_s is None or time.monotonic() - begun > _PATIENCE_S
+            retry_after_s = 0.0
+            response = None
             try:
                 response = self._http.send(request)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                if last and not arrived:
-                    raise self.server.unreachable() from None
+                pass
             except httpx.TransportError:
                 arrived = True
             else:
-                if last or response.status_code not in _TRY_AGAIN:
+                if response.status_code not in _TRY_AGAIN:
                     return response
                 arrived = True
-                pause_s = max(pause_s or 0.0, min(_retry_after_s(response), _LONGEST_PAUSE_S))
-            if last:
+                retry_after_s = min(_retry_after_s(response), _LONGEST_PAUSE_S)
+            if pause_s is None or time.monotonic() - begun > _PATIENCE_S:
                 break
-            time.sleep(pause_s or 0.0)
+            time.sleep(max(pause_s, retry_after_s))
+        if response is not None:
+            return response
+        if not arrived:
+            raise self.server.unreachable()
         # One of the tries may have arrived: whoever asked must not take this for "nothing happened".
         raise Unanswered(f"{self.server.url} does not answer any more", ExitCode.UNREACHABLE)
 

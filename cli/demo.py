@@ -215,7 +215,7 @@ def _person_file(server: Server) -> Path:
 
 def _read_person(file: Path) -> DemoPerson | None:
     try:
-        username, password = file.read_text("utf-8").split()
+        username, password = file.read_text("utf-8").splitlines()
     except (OSError, ValueError):
         return None
     return DemoPerson(username, password)

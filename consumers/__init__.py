@@ -1,0 +1,1 @@
+"""What decides: delivery, domain, repositories, relay, jobs."""

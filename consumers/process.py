@@ -61,9 +61,14 @@ class Process:
 def run(name: str, main: Callable[[Process], Awaitable[None]]) -> None:
     """Run a process until SIGTERM or SIGINT, or until it ends itself; then exit with its status."""
     configure_logs(name)
+    collect_seldom()
+    sys.exit(uvloop.run(_run(name, main)))
+
+
+def collect_seldom() -> None:
+    """Let the garbage collector pass over what was imported, and look at the rest every 200,000 containers."""
     gc.freeze()
     gc.set_threshold(GC_CONTAINERS, 20, 50)
-    sys.exit(uvloop.run(_run(name, main)))
 
 
 async def _run(name: str, main: Callable[[Process], Awaitable[None]]) -> int:

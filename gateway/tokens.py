@@ -6,7 +6,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,13 +17,12 @@ from contracts.ledgers import personal_ledger_id
 from contracts.sessions import ACCESS_TOKEN_LIFETIME_S
 from gateway.errors import Unauthenticated
 from gateway.settings import GatewaySettings
+from infra.grants import Grant, issue_grant
 from infra.secrets import signing_key, verifying_key
 
 ALGORITHM = "EdDSA"
 AUDIENCE = "cash-flow"
 ACCESS_TYPE = "at+jwt"
-GRANT_AUDIENCE = "ledger.bulk"
-GRANT_TYPE = "bulk-grant+jwt"
 
 _JWT = re.compile(r"[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]{1,1536}\.[A-Za-z0-9_-]{1,128}")
 
@@ -82,18 +81,16 @@ class Tokens:
 
     def bulk_grant(self, principal: Principal, ledger_id: UUID, lifetime_s: int) -> tuple[str, datetime]:
         """Sign a grant to write rows of one ledger to ``ledger.bulk``; return it and when it expires (aware UTC)."""
-        now = int(time.time())
-        claims = {
-            "iss": self._issuer,
-            "aud": GRANT_AUDIENCE,
-            "sub": str(principal.user_id),
-            "ledger": str(ledger_id),
-            "cur": principal.base_currency,
-            "tz": principal.time_zone,
-            "iat": now,
-            "exp": now + lifetime_s,
-        }
-        return self._signed(claims, GRANT_TYPE), datetime.fromtimestamp(now + lifetime_s, UTC)
+        issued_at = datetime.fromtimestamp(int(time.time()), UTC)
+        grant = Grant(
+            user_id=principal.user_id,
+            ledger_id=ledger_id,
+            currency=principal.base_currency,
+            zone=principal.time_zone,
+            expires_at=issued_at + timedelta(seconds=lifetime_s),
+        )
+        token = issue_grant(self._signing_key, self._key_id, issuer=self._issuer, grant=grant, issued_at=issued_at)
+        return token, grant.expires_at
 
     def verify(self, token: str) -> Principal:
         """Verify an access token.

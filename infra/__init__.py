@@ -1,0 +1,1 @@
+"""Adapters; they decide nothing about money."""

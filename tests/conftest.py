@@ -28,7 +28,9 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
     """
     # Not pytest's own temporary folder: it is closed to the user PostgreSQL runs as when root runs the tests.
     folder = Path(tempfile.mkdtemp(prefix="cash-flow-tests-"))
-    local = LocalStack(folder, Choices(any_ports=True))
+    # Everybody in the tests comes from one network; the limits are tested with a gateway of their own.
+    limits = {"CASH_LIMITS_PER_NETWORK": "1000000"}
+    local = LocalStack(folder, Choices(any_ports=True, settings=limits))
     try:
         local.start()
         yield local

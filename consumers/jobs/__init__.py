@@ -1,0 +1,1 @@
+"""Celery's clocks and errands."""

@@ -1,0 +1,1 @@
+"""What is locked, loaded and written around a decision."""

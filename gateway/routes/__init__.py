@@ -1,0 +1,1 @@
+"""One module per noun: the HTTP model, its event, the route."""

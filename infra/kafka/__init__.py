@@ -1,0 +1,1 @@
+"""Kafka: connection, producer, subscriptions, topics."""

@@ -82,8 +82,8 @@ def _disk(home: Home) -> Iterator[Finding]:
 
 def _servers(_: Home) -> Iterator[Finding]:
     yield Finding("postgres", (find_postgres() / "postgres").exists(), str(find_postgres()), "make clean setup")
-    java, major = find_java()
-    yield Finding("java", java.exists(), f"{java} (Java {major})", "make clean setup")
+    java, version = find_java()
+    yield Finding("java", java.exists(), f"{java} (Java {version})", "make clean setup")
 
 
 def _jars(_: Home) -> Iterator[Finding]:

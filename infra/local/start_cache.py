@@ -84,8 +84,9 @@ async def _until_ready(port: int) -> None:
 
 
 def _file(servers: Servers) -> Path:
-    # Both the paths and the options are part of what a cache fits.
-    parts = [str(servers.java), *(str(jar) for jar in servers.kafka_jars), *JVM_OPTIONS]
+    # A cache fits this version of Java, wherever it lies, these jars in this order, and the JVM's own options.
+    options = [option for option in JVM_OPTIONS if option.startswith("-X")]
+    parts = [servers.java_version, *(str(jar) for jar in servers.kafka_jars), *options]
     return cache_folder() / f"kafka-start-{hashlib.sha256(os.pathsep.join(parts).encode()).hexdigest()[:12]}.aot"
 
 

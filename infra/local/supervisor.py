@@ -21,7 +21,7 @@ from infra.local.state import Condition, ProcessState, StackState
 Say = Callable[[str], None]
 
 PROBE_EVERY_S = 0.1
-WATCH_EVERY_S = 1.0
+WATCH_EVERY_S = 2.0
 # A process that was ready this long was well: its next death starts the back-off anew.
 WELL_AFTER_S = 10.0
 FIRST_PAUSE_S = 0.2

@@ -1,0 +1,1 @@
+"""PostgreSQL: pools, tables, migrations, roles, checks."""

@@ -1,0 +1,1 @@
+"""Redis: rate limits and wake-ups."""

@@ -2,12 +2,38 @@
 
 import logging
 import sys
+import time
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from infra.settings import LogSettings, read
 from infra.telemetry.traces import current_trace_id
+
+AGAIN_AFTER_S = 10.0
+_CHATTY = "aiokafka"
+_SENTENCES_MAX = 1000
+
+
+class OnceInAWhile(logging.Filter):
+    """Passes each sentence of aiokafka once in ten seconds: while a broker is away it says the same hundred times."""
+
+    def __init__(self) -> None:
+        """Begin with nothing said."""
+        super().__init__()
+        self._said_at: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to pass a record; what is not aiokafka's always passes."""
+        if not record.name.startswith(_CHATTY):
+            return True
+        sentence, now = (record.name, str(record.msg)), time.monotonic()
+        if now - self._said_at.get(sentence, -AGAIN_AFTER_S) < AGAIN_AFTER_S:
+            return False
+        if len(self._said_at) >= _SENTENCES_MAX:
+            self._said_at.clear()
+        self._said_at[sentence] = now
+        return True
 
 
 def configure_logs(process: str) -> None:
@@ -35,6 +61,7 @@ def configure_logs(process: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(OnceInAWhile())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

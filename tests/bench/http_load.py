@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Self, cast
 
 import httptools
+import psutil
 
 HOST = "127.0.0.1"
 LOST_AFTER_S = 15.0
@@ -17,10 +18,14 @@ LOST_AFTER_S = 15.0
 
 @dataclass(slots=True)
 class Answers:
-    """Answers of one side of a comparison, added up over its rounds; ``cpu_s`` is the generator's own."""
+    """Answers of one side of a comparison, added up over its rounds.
+
+    ``cpu_s`` is processor time of the server that answered, ``own_cpu_s`` the load generator's.
+    """
 
     seconds: float = 0.0
     cpu_s: float = 0.0
+    own_cpu_s: float = 0.0
     latencies_s: list[float] = field(default_factory=list)
 
     @property
@@ -34,9 +39,24 @@ class Answers:
     def spread(self) -> str:
         return f"p50 {self.percentile_ms(50):.1f} ms, p99 {self.percentile_ms(99):.1f} ms"
 
+    @property
+    def extremes(self) -> str:
+        """For a handful of answers, of which no percentile can be told."""
+        return f"p50 {statistics.median(self.latencies_s) * 1000:.1f} ms, slowest {max(self.latencies_s) * 1000:.1f} ms"
+
+    @property
+    def cpu_each_us(self) -> float:
+        """Microseconds of the server's processor time per answer: what a busy machine changes least."""
+        return self.cpu_s / len(self.latencies_s) * 1e6
+
+    def text(self) -> str:
+        cpu = f"; {self.cpu_each_us:.0f} µs CPU each" if self.cpu_s else ""
+        return f"{self.per_second:,.0f}/s; {self.spread}{cpu}"
+
     def __iadd__(self, other: Self) -> Self:
         self.seconds += other.seconds
         self.cpu_s += other.cpu_s
+        self.own_cpu_s += other.own_cpu_s
         self.latencies_s += other.latencies_s
         return self
 
@@ -66,8 +86,13 @@ def request_bytes(method: str, path: str, headers: Mapping[str, str] | None = No
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-async def load(port: int, requests: Sequence[Iterator[bytes]], *, seconds: float, status: int) -> Answers:
-    """Send requests for so long, one connection per iterator; any other status than ``status`` is an error."""
+async def load(
+    port: int, requests: Sequence[Iterator[bytes]], *, seconds: float, status: int, pid: int | None = None
+) -> Answers:
+    """Send requests for so long, one connection per iterator; any other status than ``status`` is an error.
+
+    ``pid`` is the server's, where its processor time is to be known.
+    """
     loop = asyncio.get_running_loop()
     answers = Answers()
     connections = []
@@ -75,7 +100,9 @@ async def load(port: int, requests: Sequence[Iterator[bytes]], *, seconds: float
         connection = _Connection(each, status, answers.latencies_s)
         await loop.create_connection(partial(_itself, connection), HOST, port)
         connections.append(connection)
-    began, cpu_began = time.perf_counter(), time.process_time()
+    server = psutil.Process(pid) if pid else None
+    cpu_began = cpu_seconds(server) if server else 0.0
+    began, own_cpu_began = time.perf_counter(), time.process_time()
     for connection in connections:
         connection.run_until(began + seconds)
     try:
@@ -84,8 +111,15 @@ async def load(port: int, requests: Sequence[Iterator[bytes]], *, seconds: float
     finally:
         for connection in connections:
             connection.close()
-    answers.seconds, answers.cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
+    answers.seconds, answers.own_cpu_s = time.perf_counter() - began, time.process_time() - own_cpu_began
+    answers.cpu_s = cpu_seconds(server) - cpu_began if server else 0.0
     return answers
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the processor time a process has used so far."""
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 async def ask(port: int, request: bytes, *, status: int) -> float:

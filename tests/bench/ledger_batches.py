@@ -4,7 +4,6 @@
 turn with what is measured, batch by batch into the same tables, so that both meet the same indexes and the same noise.
 """
 
-import asyncio
 import os
 import random
 import sys
@@ -16,9 +15,12 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
+import uvloop
+
 from consumers.deciders import LEDGER_DECIDERS
 from consumers.domain.books import Books
 from consumers.domain.decisions import Asked, Decision
+from consumers.process import collect_seldom
 from consumers.records import Received, receive
 from consumers.repositories import operations
 from consumers.repositories.books import POSTING_COLUMNS, TRANSACTION_COLUMNS, BooksRepository, rows_of
@@ -57,6 +59,7 @@ async def measure(database: Database, path: str, *, ledgers: int, transactions: 
 
     The first tenth is not counted: it opens ledgers and categories, and warms up.
     """
+    collect_seldom()  # as the consumers do
     chance = random.Random(seed)
     users = [uuid4() for _ in range(ledgers)]
     elsewhere: dict[UUID, UUID] = {}
@@ -127,7 +130,7 @@ def _received(chance: random.Random, users: Sequence[UUID], number: int) -> Rece
     )
     record = a_record(message, user_id, key=f"row-{number}")
     return receive(
-        SimpleNamespace(  # type: ignore[arg-type]  # what aiokafka hands over, as far as it is read
+        SimpleNamespace(
             topic=record.topic,
             partition=0,
             offset=number,
@@ -154,7 +157,7 @@ async def _main(transactions: int) -> None:
 
 def main(transactions: int = 100_000) -> int:
     """Print path, measured, floor and ratio for one ledger and for a thousand."""
-    asyncio.run(_main(transactions))
+    uvloop.run(_main(transactions))
     return 0
 
 

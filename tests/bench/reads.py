@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from gateway.queries import accounts, transactions
-from tests.bench.http_load import Answers, in_turns, load, request_bytes
+from tests.bench.http_load import Answers, Side, in_turns, load, request_bytes
 from tests.bench.sizes import Sizes
 from tests.bench.system import Person, System
 from tests.bench.table import Row, Table
@@ -75,10 +74,10 @@ async def _fill(system: System, person: Person, rows: int) -> None:
 async def _lists(
     system: System, table: Table, sizes: Sizes, pool: "asyncpg.Pool[asyncpg.Record]", small: Person, large: Person
 ) -> None:
-    def ours(person: Person) -> Callable[[], Any]:
+    def ours(person: Person) -> Side:
         return _http(system, person, f"/api/v1/transactions?limit={LIMIT}", sizes)
 
-    def floor(person: Person) -> Callable[[], Any]:
+    def floor(person: Person) -> Side:
         query = transactions._FIRST_PAGE
         return partial(_sql, pool, query, (person.ledger_id, person.user_id, LIMIT + 1), sizes.round_s)
 
@@ -91,8 +90,8 @@ async def _lists(
         table.add(
             Row(
                 f"list {LIMIT} newest of {rows:,}, {CONNECTIONS} connections",
-                f"{mine.per_second:,.0f}/s; {mine.spread}",
-                f"{bare.per_second:,.0f}/s; {bare.spread} (the same SQL)",
+                mine.text(),
+                f"{bare.text()} (the same SQL)",
                 ratio,
                 "≥ 40 %",
                 ratio >= 0.4,
@@ -124,8 +123,8 @@ async def _accounts(
     table.add(
         Row(
             f"accounts with balances (25), {CONNECTIONS} connections",
-            f"{mine.per_second:,.0f}/s; {mine.spread}",
-            f"{bare.per_second:,.0f}/s; {bare.spread} (the same SQL)",
+            mine.text(),
+            f"{bare.text()} (the same SQL)",
             ratio,
             "≥ 50 %",
             ratio >= 0.5,
@@ -133,17 +132,17 @@ async def _accounts(
     )
 
 
-def _http(system: System, person: Person, path: str, sizes: Sizes) -> Callable[[], Any]:
+def _http(system: System, person: Person, path: str, sizes: Sizes) -> Side:
     request = request_bytes("GET", path, person.bearer)
-    return lambda: load(
-        system.gateway_port, [repeat(request) for _ in range(CONNECTIONS)], seconds=sizes.round_s, status=200
-    )
+    pid = system.stack.pid("gateway")
+    requests = [repeat(request) for _ in range(CONNECTIONS)]
+    return partial(load, system.gateway_port, requests, seconds=sizes.round_s, status=200, pid=pid)
 
 
 async def _sql(pool: "asyncpg.Pool[asyncpg.Record]", query: str, arguments: tuple[Any, ...], seconds: float) -> Answers:
     """Ask the database the same on as many connections, and do nothing with the rows."""
     answers = Answers()
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
 
     async def go_on() -> None:
         async with pool.acquire() as connection:
@@ -153,5 +152,5 @@ async def _sql(pool: "asyncpg.Pool[asyncpg.Record]", query: str, arguments: tupl
                 answers.latencies_s.append(time.perf_counter() - sent_at)
 
     await asyncio.gather(*(go_on() for _ in range(CONNECTIONS)))
-    answers.seconds = time.perf_counter() - began
+    answers.seconds, answers.cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     return answers

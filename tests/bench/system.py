@@ -166,8 +166,8 @@ async def committed(admin: AIOKafkaAdminClient, group: str, topic: Topic) -> int
 
 
 @contextmanager
-def running(module: str, *arguments: str, environment: Mapping[str, str], port: int | None = None) -> Iterator[None]:
-    """Run a module as a process of its own for as long as the block lasts; wait until it listens on ``port``."""
+def running(module: str, *arguments: str, environment: Mapping[str, str], port: int | None = None) -> Iterator[int]:
+    """Run a module as a process of its own for as long as the block lasts, wait until it listens; yield its pid."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=PROJECT,
@@ -184,7 +184,7 @@ def running(module: str, *arguments: str, environment: Mapping[str, str], port: 
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{module} does not listen") from None
                 time.sleep(0.05)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(30)

@@ -52,12 +52,18 @@ def gateway_settings(seed: bytes | None = None) -> GatewaySettings:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is signed in."""
+    """Somebody who is signed in, with a client of their own."""
 
     http: httpx.Client
     username: str
     email: str
     tokens: Mapping[str, Any]
+
+    def __enter__(self) -> "Person":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
 
     @property
     def user_id(self) -> UUID:
@@ -110,17 +116,17 @@ def an_address() -> str:
 
 def a_person(stack: LocalStack, port: int | None = None) -> Person:
     """Register somebody and sign them in."""
-    http = a_client(stack, port)
-    email = an_address()
-    registration = a_registration(http, email)
-    wait = {"Prefer": "wait=10"}
-    code = code_of(stack, registration)
-    assert http.post(f"/registrations/{registration}/verify", json={"code": code}, headers=wait).status_code == 200
-    username = f"p{uuid4().hex[:12]}"
-    body = {"username": username, "password": PASSWORD}
-    answer = http.post(f"/registrations/{registration}/user", json=body, headers=wait)
-    assert answer.status_code == 201, answer.text
-    return signed_in(http, username, email)
+    with a_client(stack, port) as http:
+        email = an_address()
+        registration = a_registration(http, email)
+        wait = {"Prefer": "wait=10"}
+        body = {"code": code_of(stack, registration)}
+        answer = http.post(f"/registrations/{registration}/verify", json=body, headers=wait)
+        assert answer.status_code == 200, answer.text
+        body = {"username": f"p{uuid4().hex[:12]}", "password": PASSWORD}
+        answer = http.post(f"/registrations/{registration}/user", json=body, headers=wait)
+        assert answer.status_code == 201, answer.text
+        return signed_in(http, body["username"], email)
 
 
 def signed_in(http: httpx.Client, username: str, email: str = "") -> Person:

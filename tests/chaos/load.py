@@ -29,7 +29,7 @@ from tests.chaos.line import Line
 
 PAUSE_S = 0.1
 """Before what was not accepted is sent again."""
-ACCEPTED_WITHIN_S = 60.0
+ACCEPTED_WITHIN_S = 90.0
 WAITING_MAX = 4
 SENT_AGAIN = 0.05
 """Share of what was accepted that is sent once more, as by a client that did not hear the answer."""

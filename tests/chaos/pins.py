@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from infra.postgres.engine import Database
@@ -33,15 +33,27 @@ async def locked(database: Database, statement: str, *arguments: object) -> Asyn
         await connection.close()
 
 
-async def until_waiting(database: Database, application: str, within_s: float = 15) -> int:
-    """Wait until a process waits for a lock, and return the pid of its connection's backend."""
+async def backends(database: Database, application: str) -> list[int]:
+    """Return the pids of the backends that serve a process's connections."""
+    async with database.connection("list backends") as connection:
+        rows = await connection.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1", application
+        )
+        return [row["pid"] for row in rows]
+
+
+async def until_waiting(
+    database: Database, application: str, within_s: float = 15, *, besides: Sequence[int] = ()
+) -> int:
+    """Wait until a process waits for a lock, and return the pid of its connection's backend; some may not count."""
 
     async def waiting() -> int | None:
         async with database.connection("look for who waits") as connection:
             pid: int | None = await connection.fetchval(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1"
-                " AND wait_event_type = 'Lock'",
+                " AND wait_event_type = 'Lock' AND NOT pid = ANY($2::int[])",
                 application,
+                list(besides),
             )
             return pid
 

@@ -18,7 +18,7 @@ from tests.builders.kafka import header
 from tests.chaos.line import Line, until
 from tests.chaos.load import Load
 
-RECORDED_WITHIN_S = 60.0
+RECORDED_WITHIN_S = 90.0
 
 
 @dataclass(frozen=True)

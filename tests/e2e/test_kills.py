@@ -15,15 +15,16 @@ import pytest_asyncio
 from contracts import topics
 from contracts.topics import Topic
 from infra.local.stack import LocalStack
-from tests.chaos.kills import kill, kill_and_keep_away, until_gone
+from tests.chaos.kills import another, kill, kill_and_keep_away, until_gone
 from tests.chaos.line import Line, open_line, until
 from tests.chaos.load import Load, all_roads
 from tests.chaos.mails import mails_to, register, until_all_marked, until_leased, until_mailed
-from tests.chaos.pins import end_backend, frozen, locked, until_waiting
+from tests.chaos.pins import backends, end_backend, frozen, locked, until_waiting
 from tests.chaos.recovery import Recoveries, seconds_since
 from tests.chaos.truth import assert_all_is_true, recorded_beyond, recorded_of, recovery_s, unsent_rows, until_open
 
-pytestmark = [pytest.mark.stack, pytest.mark.kill]
+#: Generous, for a machine that does other things too; alone they take seconds each.
+pytestmark = [pytest.mark.stack, pytest.mark.kill, pytest.mark.timeout(300)]
 
 INTERACTIVE, BULK = ("ledger-consumer", topics.LEDGER_SUBMISSIONS), ("ledger-consumer-bulk", topics.LEDGER_BULK)
 LEDGERS = "SELECT FROM ledgers WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
@@ -136,9 +137,11 @@ async def test_a_server_killed_and_away_for_a_while_is_waited_for_and_named_as_t
         await kill_and_keep_away(line, server)
         for process, reason in reasons.items():
             await line.until_unready(process, reason)
-        back_at = datetime.now(UTC)
+        started_at = datetime.now(UTC)
         await asyncio.to_thread(line.stack.release, server)
-        recoveries.note(f"{server}, from its start after an outage", await recovery_s(line, load, back_at))
+        answers_at = datetime.now(UTC)
+        recoveries.note(f"{server}, from its start until it answers", (answers_at - started_at).total_seconds())
+        recoveries.note(f"{server}, from when it answers", await recovery_s(line, load, answers_at))
 
     assert line.processes() == before, "somebody had to be started again"
     await assert_all_is_true(line, load)
@@ -217,6 +220,24 @@ async def test_a_worker_killed_before_it_marks_a_mail_sends_the_very_same_again(
     assert first["message_id"] == second["message_id"]
     assert first["text"] == second["text"]
     await line.ready()
+
+
+async def test_a_ledger_consumer_that_hangs_in_a_batch_which_another_gets_and_is_killed_takes_nothing_twice(
+    line: Line,
+) -> None:
+    async with under_load(line) as load:
+        with ExitStack() as hanging:
+            async with locked(line.ledger, LEDGERS, load.ledgers):
+                await until_waiting(line.ledger, "ledger-consumer")
+                its_own = await backends(line.ledger, "ledger-consumer")
+                hanging.enter_context(frozen(line.stack.pid("ledger-consumer")))
+            # It has the rows now and does not go on; Kafka gives its partitions away when its session is over.
+            async with another(line, "ledger-consumer"):
+                await until_waiting(line.ledger, "ledger-consumer", 40, besides=its_own)
+                hanging.close()
+                await load.until_accepted(50)
+
+    await assert_all_is_true(line, load)
 
 
 async def test_a_gateway_killed_under_load_loses_and_doubles_nothing(line: Line, recoveries: Recoveries) -> None:

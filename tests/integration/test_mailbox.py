@@ -84,8 +84,8 @@ def test_mails_are_chosen_by_recipient_and_limited(box: Box) -> None:
 
     assert [mail["subject"] for mail in box.messages(to="P1@example.org")] == ["1"]
     assert [mail["subject"] for mail in box.messages(limit="2")] == ["2", "1"]
-    for wrong in ("0", "-1", "201", "many", ""):
-        assert box.web.get(f"/messages?limit={wrong}&x=1").status_code in (400, 200 if wrong == "" else 400)
+    for wrong in ("0", "-1", "201", "many"):
+        assert box.web.get(f"/messages?limit={wrong}").status_code == 400
 
 
 def test_page_shows_foreign_text_as_text(box: Box) -> None:
@@ -95,9 +95,10 @@ def test_page_shows_foreign_text_as_text(box: Box) -> None:
     pages = [box.web.get("/"), *(box.web.get(f"/mail/{mail['id']}") for mail in box.messages())]
 
     for page in pages:
-        assert "<script" not in page.text and "<img" not in page.text
+        assert "<script" not in page.text
+        assert "<img" not in page.text
         assert page.headers["content-security-policy"].startswith("default-src 'none'")
-        assert "http://" not in page.text and "https://" not in page.text
+        assert "http" not in page.text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in pages[0].text
 
 

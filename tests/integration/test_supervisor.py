@@ -92,7 +92,9 @@ async def test_all_become_ready_in_order_and_stop(tmp_path: Path) -> None:
         assert state is not None
         assert state.ready()
         first, then = (state.processes[name].started_at for name in ("first", "second"))
-        assert first is not None and then is not None and first < then
+        assert first is not None
+        assert then is not None
+        assert first < then
 
     assert not any(exists(pid) for pid in pids)
     assert watched.condition("first") is Condition.STOPPED
@@ -121,7 +123,8 @@ async def test_process_that_keeps_dying_is_reported_with_its_last_lines(tmp_path
         assert watched.supervisor.state.failure == "server keeps dying, the last time it ended with exit code 3"
         assert "the reason" in watched.said[-1]
         pauses = [float(said.rsplit(" ", 2)[-2]) for said in watched.said if "starting it again" in said]
-        assert pauses == sorted(pauses) and pauses[0] < pauses[-1]
+        assert pauses == sorted(pauses)
+        assert pauses[0] < pauses[-1]
 
 
 async def test_process_that_ignores_the_stop_is_killed_after_its_deadline(tmp_path: Path) -> None:
@@ -152,7 +155,7 @@ async def test_second_request_to_stop_kills_at_once(tmp_path: Path) -> None:
 async def test_children_of_a_dead_process_go_with_it(tmp_path: Path) -> None:
     home = a_home(tmp_path)
     child = tmp_path / "child"
-    parent = f"import subprocess, sys; c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    parent = "import subprocess, sys; c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
     parent += f"open({str(child)!r}, 'w').write(str(c.pid)); {SLEEPS}"
 
     async with running(home, a_process(home, "server", parent)) as watched:
