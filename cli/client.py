@@ -143,9 +143,9 @@ class Client:
     def _send(self, request: httpx.Request) -> httpx.Response:
         begun = time.monotonic()
         arrived = False
+        response = None
         for pause_s in (*_PAUSES_S, None):
-            retry_after_s = 0.0
-            response = None
+            response, retry_after_s = None, 0.0
             try:
                 response = self._http.send(request)
             except (httpx.ConnectError, httpx.ConnectTimeout):

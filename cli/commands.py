@@ -12,3 +12,6 @@ app = typer.Typer(
 )
 for commands in (registrations, sessions, transactions, accounts, demo, mail, stack):
     commands.register(app)
+for group in (app, *(each.typer_instance for each in app.registered_groups)):
+    for command in group.registered_commands if group else ():
+        command.epilog = _EXIT_CODES

@@ -88,7 +88,7 @@ def demo(url: UrlOption = None, json: Json = False) -> None:
     show_transactions(newest, title="Newest transactions")
     at = "" if find_server(None).url == server.url else f" --url {server.url}"
     say(f"\nLook around as {client.session.username}; the file holds username and password:")
-    say(f"  cash login{at} < {quote(str(file))}\n  cash tx list\n  cash accounts")
+    say(f"  cash login{at} < {_for_shell(file)}\n  cash tx list\n  cash accounts")
 
 
 def _signed_in(client: Client, file: Path) -> Session:
@@ -202,6 +202,13 @@ def _was_there(client: Client, entry: Entry) -> bool:
     if answer.pending:
         fail("some transactions are accepted but not recorded yet; run `cash demo` again in a moment", ExitCode.PENDING)
     return answer.replayed
+
+
+def _for_shell(file: Path) -> str:
+    """Return a path to be copied into a shell, short where it is below the home folder."""
+    if file.is_relative_to(Path.home()):
+        return f"~/{quote(str(file.relative_to(Path.home())))}"
+    return quote(str(file))
 
 
 def _another() -> DemoPerson:

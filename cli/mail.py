@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show_mails(
-    mail: Annotated[str | None, typer.Argument(metavar="[NUMBER]", help="Which one to read; 1 is the newest.")] = None,
+    mail: Annotated[str | None, typer.Argument(metavar="NUMBER", help="Which one to read; 1 is the newest.")] = None,
     json: Json = False,
 ) -> None:
     """List the mails the local mailbox caught, newest first, or read one.

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 from uuid import UUID
 
 import typer
@@ -39,9 +39,9 @@ class ExitCode(IntEnum):
 
 MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.OK: "done",
-    ExitCode.FAILED: "could not be done; the sentence says why",
+    ExitCode.FAILED: "could not be done (the sentence says why)",
     ExitCode.USAGE: "the command was typed wrongly",
-    ExitCode.UNREACHABLE: "the API or a server does not answer; trying again is safe",
+    ExitCode.UNREACHABLE: "the API or a server does not answer (trying again is safe)",
     ExitCode.NOT_SIGNED_IN: "sign in first, or again",
     ExitCode.REFUSED: "the system read the request and said no",
     ExitCode.NOT_FOUND: "there is no such thing, or it is not yours",
@@ -69,7 +69,12 @@ def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
 
 
 def show_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Iterable[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    right: Iterable[str] = (),
+    whole: Iterable[str] = (),
 ) -> None:
     """Print rows as a table.
 
@@ -78,12 +83,13 @@ def show_table(
         rows: cells in the same order; ``None`` prints as nothing, ``rich.text.Text`` keeps its style.
         title: a line above the table.
         right: headings of the columns to set flush right (amounts, counts); these never break over two lines.
+        whole: headings of further columns that never break (days, ids).
     """
     table = Table(header_style="bold", box=None, pad_edge=False)
-    flush_right = set(right)
+    flush_right, unbroken = set(right), {*right, *whole}
     for column in columns:
-        number = column in flush_right
-        table.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
+        justify: Literal["left", "right"] = "right" if column in flush_right else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column in unbroken)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     _print_titled(table, title)

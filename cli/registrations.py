@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def register_address(
     email: Annotated[
-        str | None, typer.Argument(metavar="[EMAIL]", help="Your e-mail address; asked for when left out.")
+        str | None, typer.Argument(metavar="EMAIL", help="Your e-mail address; asked for when left out.")
     ] = None,
     currency: Annotated[str | None, typer.Option(help="Base currency, an ISO 4217 code such as EUR.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="IANA time zone, such as Europe/Berlin.")] = None,

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def login(
-    username: Annotated[str | None, typer.Argument(metavar="[USERNAME]", help="Asked for when left out.")] = None,
+    username: Annotated[str | None, typer.Argument(metavar="USERNAME", help="Asked for when left out.")] = None,
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
@@ -52,6 +52,9 @@ def logout(url: UrlOption = None, json: Json = False) -> None:
                 raise
         with client.file.changing(Credentials) as credentials:
             credentials.at(client.server.url).session = None
+            if credentials.server == client.server.url:
+                # The local stack is what commands talk to again.
+                credentials.server = None
         if json:
             show_json({"username": session.username, "ended": told})
         if not told:

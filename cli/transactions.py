@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from shutil import get_terminal_size
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -21,6 +22,8 @@ _PAGE = 100
 #: How many letters of an id tables show, and how far back `show` looks for them.
 _SHORT = 8
 _SHORT_SOUGHT = 1000
+#: Fewer columns (of letters) than this have no room for accounts and ids beside what they belong to.
+_NARROW = 64
 
 
 class _MinusIsNoOption(TyperCommand):
@@ -48,7 +51,7 @@ def register(app: typer.Typer) -> None:
 def add(
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Above zero, with a point: 24.47.")],
     category: Annotated[str, typer.Argument(metavar="CATEGORY", help="A category's name; a new name opens one.")],
-    description: Annotated[str | None, typer.Argument(metavar="[DESCRIPTION]", help="What it was about.")] = None,
+    description: Annotated[str | None, typer.Argument(metavar="DESCRIPTION", help="What it was about.")] = None,
     day: Annotated[
         str | None,
         typer.Option("--date", metavar="DAY", help="2026-03-31, today or yesterday; now when left out."),
@@ -154,19 +157,18 @@ def list_pages(client: Client, limit: int | None, cursor: str | None = None) -> 
 
 
 def show_transactions(items: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
-    """Print transactions as a table; expenses with a minus."""
-    rows = [
-        (
-            item["date"],
-            item["category"]["name"],
-            item["description"],
-            item["account"]["name"],
-            signed_amount(item),
-            Text(item["id"][:_SHORT], style="dim"),
-        )
-        for item in items
-    ]
-    show_table(("Date", "Category", "Description", "Account", "Amount", "ID"), rows, title=title, right=("Amount",))
+    """Print transactions as a table; expenses with a minus. A narrow terminal gets fewer columns."""
+    cells = {
+        "Date": [item["date"] for item in items],
+        "Category": [item["category"]["name"] for item in items],
+        "Description": [item["description"] for item in items],
+        "Account": [item["account"]["name"] for item in items],
+        "Amount": [signed_amount(item) for item in items],
+        "ID": [Text(item["id"][:_SHORT], style="dim") for item in items],
+    }
+    if get_terminal_size().columns < _NARROW:
+        del cells["Account"], cells["ID"]
+    show_table(list(cells), zip(*cells.values(), strict=True), title=title, right=("Amount",), whole=("Date", "ID"))
 
 
 def signed_amount(item: Mapping[str, Any]) -> str:
@@ -275,7 +277,7 @@ def _whole(item: Mapping[str, Any]) -> dict[str, object]:
         "Account": item["account"]["name"],
         "Description": item["description"] or None,
         "Postings": "\n".join(postings),
-        "Recorded at": item["recorded_at"],
+        "Recorded at": f"{datetime.fromisoformat(item['recorded_at']).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
         "Revision": item["revision"],
         "ID": item["id"],
     }

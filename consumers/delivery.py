@@ -188,7 +188,8 @@ class Delivery(Generic[S]):
                 await operations.refuse(connection, refusals)
             journal = [entry for state in states.values() for entry in state.journal]
             if journal:
-                await insert_outbox(connection, journal, recorded_at, asked[0].traceparent)
+                traceparents = {each.message.subject_id: each.traceparent for each in asked}
+                await insert_outbox(connection, journal, recorded_at, traceparents)
             return decided
 
     async def _answer(

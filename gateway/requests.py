@@ -108,7 +108,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-#: Put into the ``opt`` of a write: it takes the two headers that :func:`asking_of` reads.
+#: Put into the ``opt`` of a write: it takes the two headers that :func:`read_asking` reads.
 WRITE = {"write": True}
 
 
@@ -129,8 +129,8 @@ class Asking:
             self.key, self.key_given = str(resource_id), True
 
 
-def asking_of(request: JsonRequest) -> Asking:
-    """Read ``Idempotency-Key`` and ``Prefer: wait`` and keep them in the scope, so that every answer returns the key.
+def read_asking(request: JsonRequest) -> None:
+    """Read ``Idempotency-Key`` and ``Prefer: wait`` of a write into the scope, from where every answer returns the key.
 
     Raises:
         Invalid: the key is longer than 255 characters or not printable ASCII.
@@ -141,6 +141,11 @@ def asking_of(request: JsonRequest) -> Asking:
         raise Invalid([FieldProblem("Idempotency-Key", sentence)])
     asking = Asking(key, wait_of(request.sent(b"prefer")))
     request.scope["asking"] = asking  # type: ignore[typeddict-unknown-key]  # ours; ASGI allows it
+
+
+def asking_of(request: JsonRequest) -> Asking:
+    """Return how the sender of a write wants it treated; its route must say ``WRITE``."""
+    asking: Asking = request.scope["asking"]  # type: ignore[typeddict-item]
     return asking
 
 

@@ -8,7 +8,7 @@ from litestar.di import Provide
 
 from gateway.auth import is_open
 from gateway.errors import EXCEPTION_HANDLERS
-from gateway.requests import BodyReading, JsonRequest
+from gateway.requests import BodyReading, JsonRequest, read_asking
 from gateway.routes import accounts, docs, grants, health, operations, registrations, sessions, transactions
 from gateway.routes.answers import API
 from gateway.services import Services
@@ -51,8 +51,10 @@ def build(services: Callable[[], Services], **options: Any) -> Litestar:
     """Build the Litestar application; ``services`` is called for on every request."""
 
     async def identify(request: Request[Any, Any, Any]) -> None:
-        """Find out who is asking before anything else is looked at."""
+        """Find out how somebody asks, and who it is, before anything else is looked at."""
         assert isinstance(request, JsonRequest)  # the application's request class
+        if "write" in request.route_handler.opt:
+            read_asking(request)
         if not is_open(request.route_handler):
             request.scope["user"] = services().doorman.find_principal(request)
 

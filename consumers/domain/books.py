@@ -74,12 +74,6 @@ class Books:
             account = self._accounts.get(account.merged_into)
         return None
 
-    def missing_accounts(self) -> set[UUID]:
-        """Return the ids that a known account was merged into and that are not known themselves."""
-        return {
-            account.merged_into for account in self._accounts.values() if account.merged_into
-        } - self._accounts.keys()
-
     def stamp(self, asked: Asked[Submission], *, ahead: int = 1) -> Stamp:
         """Return what goes on the next entry (``ahead`` 1) or a later one; its time is never before the last one's."""
         recorded_at = asked.recorded_at

@@ -66,12 +66,14 @@ _INSERT_ACCOUNTS = """
     INSERT INTO accounts (ledger_id, id, kind, name, name_key, currency, opened_at)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
 """
-# Sums travel as text: they may be larger than 64 bits, and text becomes numeric faster than Python's numbers do.
+# In the order of the index, where neighbours share a page. Sums travel as text: they may be larger than 64 bits, and
+# text becomes numeric faster than Python's numbers do.
 _ADD_TO_BALANCES = """
     INSERT INTO balances AS kept (ledger_id, account_id, currency, balance_minor)
     SELECT ledger_id, account_id, currency, balance_minor::numeric
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
       AS added (ledger_id, account_id, currency, balance_minor)
+    ORDER BY ledger_id, account_id
     ON CONFLICT (ledger_id, account_id, currency)
     DO UPDATE SET balance_minor = kept.balance_minor + excluded.balance_minor
 """
@@ -80,6 +82,7 @@ _ADD_TO_MONTHS = """
     SELECT ledger_id, account_id, currency, month, incoming_minor::numeric, outgoing_minor::numeric
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::date[], $5::text[], $6::text[])
       AS added (ledger_id, account_id, currency, month, incoming_minor, outgoing_minor)
+    ORDER BY ledger_id, account_id, month
     ON CONFLICT (ledger_id, account_id, currency, month)
     DO UPDATE SET incoming_minor = kept.incoming_minor + excluded.incoming_minor,
                   outgoing_minor = kept.outgoing_minor + excluded.outgoing_minor
@@ -105,13 +108,13 @@ class BooksRepository:
         two batches that share ledgers from waiting for each other.
         """
         asked_by = {(each.message.subject_id, each.envelope.user_id) for each in received}
-        ledger_ids = sorted({ledger_id for ledger_id, _ in asked_by})
+        ledger_ids = {ledger_id for ledger_id, _ in asked_by}
         personal = {
             ledger_id for ledger_id, user_id in asked_by if user_id and ledger_id == personal_ledger_id(user_id)
         }
         if personal:
-            await connection.execute(_INSERT_PERSONAL, sorted(personal))
-        await connection.execute(_LOCK, ledger_ids)
+            await connection.execute(_INSERT_PERSONAL, list(personal))
+        await connection.execute(_LOCK, list(ledger_ids))
 
     async def load(self, connection: Connection, asked: Sequence[Asked[Submission]]) -> dict[UUID, Books]:
         """Load what the records cite, by ledger id; the books of a ledger that does not exist are empty."""
@@ -122,14 +125,16 @@ class BooksRepository:
             ledger.sequence, ledger.recorded_at = row["sequence"], row["recorded_at"]
             ledger.base_currency, ledger.time_zone = row["base_currency"], row["time_zone"]
             ledger.default_account_id, ledger.opened_at = row["default_account_id"], row["opened_at"]
-            if row["default_account_id"]:
-                wanted.account_ids.add((row["id"], row["default_account_id"]))
-        for row in await connection.fetch(_MEMBERS, *_columns(wanted.members, 2)):
-            books[row["ledger_id"]].roles[row["user_id"]] = Role(row["role"])
+            if ledger.default_account_id:
+                wanted.account_ids.add((ledger.ledger_id, ledger.default_account_id))
+        for ledger_id, user_id, role in await connection.fetch(_MEMBERS, *_columns(wanted.members, 2)):
+            books[ledger_id].roles[user_id] = Role(role)
         await self._load_accounts(connection, books, wanted.account_names, wanted.account_ids)
         if wanted.transaction_ids:
-            for row in await connection.fetch(_TRANSACTION_IDS, *_columns(wanted.transaction_ids, 2)):
-                books[row["ledger_id"]].transaction_ids.add(row["id"])
+            for ledger_id, transaction_id in await connection.fetch(
+                _TRANSACTION_IDS, *_columns(wanted.transaction_ids, 2)
+            ):
+                books[ledger_id].transaction_ids.add(transaction_id)
         return books
 
     async def _load_accounts(
@@ -142,25 +147,22 @@ class BooksRepository:
         """Load accounts by name and by id, then whatever they were merged into."""
         asked_for = set(ids)
         while names or ids:
-            for row in await connection.fetch(_ACCOUNTS, *_columns(names, 2), *_columns(ids, 2)):
-                account = Account(
-                    id=row["id"],
-                    kind=AccountKind(row["kind"]),
-                    name_key=row["name_key"],
-                    currency=row["currency"],
-                    closed=row["closed"],
-                    merged_into=row["merged_into"],
-                )
-                books[row["ledger_id"]].add_account(account)
-            merged_into = {(each.ledger_id, target) for each in books.values() for target in each.missing_accounts()}
-            names, ids = (), merged_into - asked_for
-            asked_for |= merged_into
+            targets: set[tuple[UUID, UUID]] = set()
+            for ledger_id, account_id, kind, key, currency, closed, merged_into in await connection.fetch(
+                _ACCOUNTS, *_columns(names, 2), *_columns(ids, 2)
+            ):
+                account = Account(account_id, AccountKind(kind), key, currency, closed, merged_into)
+                books[ledger_id].add_account(account)
+                if merged_into:
+                    targets.add((ledger_id, merged_into))
+            names, ids = (), targets - asked_for
+            asked_for |= targets
 
     async def save(
         self, connection: Connection, states: Collection[Books], decided: Sequence[tuple[Asked[Submission], Decision]]
     ) -> None:
         """Write what the books' journals say, once per table. Operations and outbox are delivery's."""
-        changed = sorted((books for books in states if books.journal), key=lambda books: books.ledger_id)
+        changed = sorted((books for books in states if books.journal), key=lambda books: books.ledger_id.int)
         if not changed:
             return
         await connection.execute(_UPDATE_LEDGERS, *_columns((_ledger_row(books) for books in changed), 7))
@@ -284,9 +286,9 @@ def _posting_rows(entry: TransactionRecorded) -> Iterator[Row]:
 
 
 def _month_rows(changed: Iterable[Books]) -> Iterator[Row]:
-    """Return what the entries add to the months, in the order of the table's index."""
+    """Return what the entries add to the months."""
     for books in changed:
-        for key, turnover in sorted(books.turnover.items()):
+        for key, turnover in books.turnover.items():
             yield (books.ledger_id, *key, str(turnover.incoming_minor), str(turnover.outgoing_minor))
 
 
@@ -297,7 +299,7 @@ def _balance_rows(changed: Iterable[Books]) -> Iterator[Row]:
         for (account_id, currency, _), turnover in books.turnover.items():
             key = (account_id, currency)
             balances[key] = balances.get(key, 0) + turnover.incoming_minor - turnover.outgoing_minor
-        for key, balance_minor in sorted(balances.items()):
+        for key, balance_minor in balances.items():
             yield (books.ledger_id, *key, str(balance_minor))
 
 

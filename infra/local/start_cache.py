@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,8 @@ def train() -> bool:
             return False
         if target.exists():
             return True
+        for left_behind in cache_folder().glob("training-*/"):
+            shutil.rmtree(left_behind, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="training-") as folder:
             written = _run_broker(Home(Path(folder)), servers)
             if written is None:

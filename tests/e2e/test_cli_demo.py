@@ -41,21 +41,17 @@ def test_running_it_again_adds_nothing_twice(terminal: Terminal) -> None:
     assert second["newest"] == first["newest"]
 
 
-def test_it_ends_by_saying_how_to_sign_in(terminal: Terminal) -> None:
+def test_it_leaves_your_own_session_alone_and_says_how_to_sign_in(terminal: Terminal) -> None:
     shown = terminal.cash("demo")
     told = terminal.cash("demo", "--json").json
     file = Path(told["password_file"])
 
     assert f"cash login < {file}" in shown.out
+    assert terminal.cash("whoami").code == ExitCode.NOT_SIGNED_IN
     assert terminal.cash("login", lines=file.read_text()).code == ExitCode.OK
     assert terminal.cash("whoami", "--json").json["username"] == told["username"]
     newest = terminal.cash("tx", "list", "--limit", "10", "--json").json["items"]
     assert newest == told["newest"]
-
-
-def test_it_leaves_your_own_session_alone(terminal: Terminal) -> None:
-    terminal.cash("demo")
-    assert terminal.cash("whoami").code == ExitCode.NOT_SIGNED_IN
 
 
 def test_without_a_password_file_it_makes_a_person_whoever_has_the_plain_name(bare: Terminal) -> None:

@@ -84,8 +84,9 @@ def leaves(group: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 COMMANDS = leaves(get_command(app))
 
 
-def test_help_lists_the_exit_codes(cash: Cash) -> None:
-    ended = cash("--help")
+@pytest.mark.parametrize("command", [(), *COMMANDS], ids=" ".join)
+def test_every_help_lists_the_exit_codes(cash: Cash, command: tuple[str, ...]) -> None:
+    ended = cash(*command, "--help")
 
     assert ended.code == ExitCode.OK
     told = " ".join(ended.out.split())

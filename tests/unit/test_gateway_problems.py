@@ -120,6 +120,14 @@ async def test_an_idempotency_key_that_cannot_be_one_is_a_problem(http: httpx.As
     assert problem(answer, 400)["errors"][0]["field"] == "Idempotency-Key"
 
 
+async def test_a_write_gets_its_key_back_whatever_the_answer(http: httpx.AsyncClient) -> None:
+    made = await http.post("/transactions", content=b"nonsense", headers=JSON)
+    given = await http.post("/registrations", content=b"nonsense", headers=JSON | {"Idempotency-Key": "mine"})
+
+    assert problem(made, 401)["idempotency_key"] == made.headers["idempotency-key"]
+    assert problem(given, 400)["idempotency_key"] == given.headers["idempotency-key"] == "mine"
+
+
 async def test_limits_that_cannot_be_counted_let_nobody_in(http: httpx.AsyncClient) -> None:
     body = {"email": "ann@example.org", "base_currency": "EUR", "time_zone": "UTC"}
     answer = await http.post("/registrations", json=body, headers={"Idempotency-Key": "mine"})
