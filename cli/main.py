@@ -6,11 +6,14 @@ import signal
 def main() -> None:
     """Run the command line and leave with its exit code."""
     # Until everything is imported nobody would catch a KeyboardInterrupt: the traceback would be the answer to Ctrl-C.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Whoever started us with Ctrl-C ignored (a script, in the background) keeps it so.
+    chosen = signal.getsignal(signal.SIGINT)
+    if chosen is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from cli.commands import app
     from cli.output import guard
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, chosen)
     guard(lambda: app(prog_name="cash", standalone_mode=False))
 
 

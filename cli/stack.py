@@ -16,7 +16,6 @@ from rich.text import Text
 
 from cli.log_lines import Renderer
 from cli.output import ExitCode, fail, note, say, show_json, show_table
-from infra.local import doctor as checks
 from infra.local.home import Home
 from infra.local.logs import follow, last_lines, sizes
 from infra.local.orphans import end_orphans, find_orphans
@@ -133,8 +132,10 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
 
 def doctor(json: Json = False) -> None:
     """Check this machine and the stack, and say how to repair what is wrong."""
-    home = Home.default()
-    findings = checks.examine(home)
+    # Imported here: it brings the servers' client libraries, which no other command needs.
+    from infra.local.doctor import examine
+
+    findings = examine(Home.default())
     if json:
         show_json([{"check": one.check, "ok": one.ok, "finding": one.finding, "fix": one.fix} for one in findings])
     else:
@@ -162,14 +163,21 @@ async def _run_here(prepared: Prepared, began: float) -> None:
     names = [*STEPS, *prepared.choices.processes]
     renderer = Renderer(["stack", *names])
     offsets = sizes(prepared.home, names)
-    supervisor = supervise(prepared, lambda sentence: renderer.show("stack", sentence))
+
+    def tell(sentence: str) -> None:
+        with contextlib.suppress(OSError):
+            renderer.show("stack", sentence)
+
+    supervisor = supervise(prepared, tell)
     stopping = False
 
     def stop() -> None:
         nonlocal stopping
-        note("\nStopping; Ctrl-C again kills what is left." if not stopping else "Killing what is left.")
-        stopping = True
         supervisor.stop()
+        again, stopping = stopping, True
+        # Where the terminal was closed, nobody reads this.
+        with contextlib.suppress(OSError):
+            note("Killing what is left." if again else "\nStopping; Ctrl-C again kills what is left.")
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -185,7 +193,8 @@ async def _run_here(prepared: Prepared, began: float) -> None:
     await running
     ready.cancel()
     following.cancel()
-    say("Everything is stopped; the data stays.")
+    with contextlib.suppress(OSError):
+        say("Everything is stopped; the data stays.")
 
 
 async def _follow(home: Home, names: list[str], offsets: dict[str, int], renderer: Renderer) -> None:

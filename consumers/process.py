@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from infra.errors import Unavailable
+from infra.memory import collect_seldom
 from infra.settings import HttpSettings, read
 from infra.telemetry.logs import configure_logs, get_logger
 from infra.telemetry.server import Readiness, serve_in_thread
@@ -61,14 +61,8 @@ class Process:
 def run(name: str, main: Callable[[Process], Awaitable[None]]) -> None:
     """Run a process until SIGTERM or SIGINT, or until it ends itself; then exit with its status."""
     configure_logs(name)
-    collect_seldom()
+    collect_seldom(GC_CONTAINERS)
     sys.exit(uvloop.run(_run(name, main)))
-
-
-def collect_seldom() -> None:
-    """Let the garbage collector pass over what was imported, and look at the rest every 200,000 containers."""
-    gc.freeze()
-    gc.set_threshold(GC_CONTAINERS, 20, 50)
 
 
 async def _run(name: str, main: Callable[[Process], Awaitable[None]]) -> int:

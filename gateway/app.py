@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -111,13 +112,13 @@ def create_app(settings: AllSettings) -> ASGIApp:
             asyncio.create_task(wakeups.listen(instance_id, wake, ready=listening), name="wake-ups"),
             asyncio.create_task(_connect(producer), name="producer"),
         ]
+        for task in tasks:
+            task.add_done_callback(_end_when_it_failed)
         log.info("gateway started", instance_id=str(instance_id))
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
             await producer.stop()
             await asyncio.gather(users.stop(), ledger.stop(), wakeups.close(), limits.close())
             passwords.close()
@@ -143,6 +144,22 @@ def create_app(settings: AllSettings) -> ASGIApp:
         request_max_body_size=settings.http.body_bytes_max,
     )
     return Observed(app, log_every=settings.http.access_log_every)
+
+
+def _end_when_it_failed(task: asyncio.Task[None]) -> None:
+    """End the process in order when what should live as long as it has failed: started again it is whole."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("process ends", task=task.get_name(), exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: redis-py swallows a cancellation that comes while it connects."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.5)
 
 
 async def _connect(producer: Producer) -> None:

@@ -87,6 +87,14 @@ class UnsupportedContent(Declined):
         return Shown(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-content", "Send the body as JSON.", [problem])
 
 
+class TooLarge(Declined):
+    """The body is longer than we take."""
+
+    def shown(self) -> Shown:
+        """Say so."""
+        return Shown(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request is larger than we take. Send less.")
+
+
 class Unauthenticated(Declined):
     """No bearer token, or one that is forged, expired or of an ended session."""
 
@@ -168,14 +176,9 @@ def _shown_too_many_tries(error: TooManyTries) -> Shown:
     return Shown(HTTPStatus.TOO_MANY_REQUESTS, "too-many-tries", detail, headers=headers)
 
 
-def _shown_too_large(_: MessageTooLarge) -> Shown:
-    return Shown(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request is larger than we take. Send less.")
-
-
 _DETAILS = {
     HTTPStatus.NOT_FOUND: "There is nothing at this address. The paths are listed at /docs.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take this method; the Allow header lists those it takes.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than we take. Send less.",
 }
 
 
@@ -246,7 +249,7 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     Declined: _handler(lambda error: error.shown()),
     Unavailable: _handler(_shown_unavailable),
     TooManyTries: _handler(_shown_too_many_tries),
-    MessageTooLarge: _handler(_shown_too_large),
+    MessageTooLarge: _handler(lambda _: TooLarge().shown()),
     HTTPException: _handler(_shown_framework),
     Exception: _handler(_shown_defect),
 }

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from litestar import Request
 from litestar.datastructures import State
+from litestar.exceptions import ClientException
 from litestar.plugins.pydantic import PydanticInitPlugin
 from pydantic import ValidationError
 
 from contracts.text import IDEMPOTENCY_KEY_LENGTH_MAX, IDEMPOTENCY_KEY_PATTERN
-from gateway.errors import FieldProblem, Invalid, UnsupportedContent
+from gateway.errors import FieldProblem, Invalid, TooLarge, UnsupportedContent
 from gateway.fields import Body
 from gateway.tokens import Principal
 
@@ -29,10 +30,38 @@ class JsonRequest(Request[Principal, Any, State]):
     Its ``user`` is the :class:`Principal` its token names; on a route open to all there is none.
     """
 
+    _whole: bytes | None = None
+
     def sent(self, name: bytes) -> str | None:
         """Return a header by its lower-case name; :class:`gateway.observing.Observed` has put them into the scope."""
         value: bytes | None = self.scope["sent"].get(name)  # type: ignore[typeddict-item]  # ours; ASGI allows it
         return None if value is None else value.decode("latin-1")
+
+    async def body(self) -> bytes:
+        """Return the body, read once.
+
+        Litestar's own way makes an object of all headers first, for the length they announce.
+
+        Raises:
+            TooLarge: it is longer than we take.
+            ClientException: the sender went away.
+        """
+        if self._whole is None:
+            limit = self.route_handler.resolve_request_max_body_size() or 0
+            announced = self.sent(b"content-length") or "0"
+            if announced.isdecimal() and int(announced) > limit:
+                raise TooLarge
+            whole, more = b"", True
+            while more:
+                event = await self.receive()
+                if event["type"] != "http.request":
+                    raise ClientException("The sender went away.")
+                whole += event["body"]
+                more = event["more_body"]
+                if len(whole) > limit:
+                    raise TooLarge
+            self._whole = whole
+        return self._whole
 
     async def json(self) -> bytes:
         """Return the body as it came, if it says it is JSON.

@@ -29,7 +29,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
     # Not pytest's own temporary folder: it is closed to the user PostgreSQL runs as when root runs the tests.
     folder = Path(tempfile.mkdtemp(prefix="cash-flow-tests-"))
     # Everybody in the tests comes from one network; the limits are tested with a gateway of their own.
-    limits = {"CASH_LIMITS_PER_NETWORK": "1000000"}
+    limits = {"CASH_LIMITS_PER_NETWORK": "1000000", "CASH_LIMITS_PER_SUBJECT": "1000000"}
     local = LocalStack(folder, Choices(any_ports=True, settings=limits))
     try:
         local.start()

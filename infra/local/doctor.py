@@ -39,7 +39,19 @@ class Finding:
 def examine(home: Home) -> list[Finding]:
     """Run every check; one that cannot even run is a finding too."""
     findings: list[Finding] = []
-    for check in (_python, _packages, _disk, _servers, _jars, _ports, _secrets, _processes, _migrations, _topics):
+    for check in (
+        _python,
+        _packages,
+        _disk,
+        _servers,
+        _jars,
+        _ports,
+        _secrets,
+        _processes,
+        _migrations,
+        _topics,
+        _books,
+    ):
         try:
             findings.extend(check(home))
         except StackError as error:
@@ -153,7 +165,7 @@ def _migrations(home: Home) -> Iterator[Finding]:
     if not is_running(home):
         yield Finding("migrations", True, "not checked, the stack is not running")
         return
-    # Imported here, because only these two checks need the servers' client libraries.
+    # Imported here, because only these checks need the servers' client libraries.
     from infra.postgres.migrate import newest_revision
 
     environments = Environments(read_secrets(home), read_ports(home))
@@ -182,6 +194,34 @@ async def _revision(settings: Mapping[str, str], database: str) -> str | None:
     finally:
         await connection.close()
     return str(found)
+
+
+def _books(home: Home) -> Iterator[Finding]:
+    if not is_running(home):
+        yield Finding("books", True, "not checked, the stack is not running")
+        return
+    from infra.errors import Unavailable
+    from infra.postgres.engine import Database
+    from infra.postgres.ledger_checks import check_ledgers
+    from infra.settings import LedgerDatabaseSettings
+
+    async def check() -> list[str]:
+        given = Environments(read_secrets(home), read_ports(home)).database("ledger", "consumer")
+        settings = {name.removeprefix("CASH_LEDGER_DB_").lower(): value for name, value in given.items()}
+        database = Database(LedgerDatabaseSettings.model_validate(settings), application="doctor")
+        await database.start()
+        try:
+            return await check_ledgers(database)
+        finally:
+            await database.stop()
+
+    try:
+        wrong = asyncio.run(check())
+    except (Unavailable, asyncpg.PostgresError) as error:
+        yield Finding("books", False, f"could not be compared: {error}", "cash logs postgres")
+        return
+    finding = " ".join(wrong[:3]) or "every total is the sum of its postings"
+    yield Finding("books", not wrong, finding, "keep a copy of the data folder and report it: this is a defect")
 
 
 def _topics(home: Home) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """Kafka of the local stack: one KRaft node whose clients sign in with SCRAM."""
 
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -70,12 +71,12 @@ def prepare_kafka(home: Home, servers: Servers, ports: dict[str, int], secrets: 
     file = home.kafka / "format.args"
     write_whole(file, "\n".join(f'"{_escaped(word)}"' for word in ("kafka.tools.StorageTool", *arguments)) + "\n")
     command = [str(servers.java), *JVM_OPTIONS, "-cp", _class_path(servers), f"@{file}"]
-    done = subprocess.run(command, env=inherited(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
     file.unlink()
     settings.unlink()
     if done.returncode != 0:
         raise StackError(
-            f"Kafka's data folder could not be formatted: {' '.join((done.stderr or done.stdout).split())[-500:]}"
+            f"Kafka's data folder could not be formatted: {' '.join((done.stderr or done.stdout).split())[:300]}"
         )
     half.rename(data)
 
@@ -87,7 +88,7 @@ def kafka_process(home: Home, servers: Servers, port: int, start_cache: Path | N
         command=kafka_command(
             settings_file(home), servers, ["-XX:AOTCache=" + str(start_cache)] if start_cache else []
         ),
-        environment=inherited(),
+        environment=_environment(),
         probe=kafka_probe(port),
         port=port,
         is_server=True,
@@ -161,7 +162,22 @@ def _properties(data: Path, ports: dict[str, int], secrets: Secrets) -> str:
         "broker.session.timeout.ms": 4000,
         "broker.heartbeat.interval.ms": 500,
     }
-    return "".join(f"{name}={value}\n" for name, value in properties.items())
+    return "".join(f"{name}={_in_properties(str(value))}\n" for name, value in properties.items())
+
+
+def _in_properties(text: str) -> str:
+    """Write a value as Java reads such a file: ASCII, everything else and the backslash as UTF-16 escapes."""
+    return "".join(
+        character
+        if character.isascii() and character != "\\"
+        else re.sub("(....)", r"\\u\1", character.encode("utf-16-be").hex())
+        for character in text
+    )
+
+
+def _environment() -> dict[str, str]:
+    # The JVM takes file names from the locale; in one without UTF-8 it could not open a folder named in any language.
+    return inherited() | {"LC_ALL": "C.UTF-8"}
 
 
 def _escaped(word: str) -> str:

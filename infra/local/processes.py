@@ -19,7 +19,8 @@ STOP_WITHIN_S = 20.0
 class Process:
     """One supervised program.
 
-    ``after`` names the processes and steps that come first; a server stops after those that use it.
+    ``after`` names the processes and steps that come first. One that ``waits`` is started before them all the same
+    and begins when it reads a line. A server stops after those that use it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Process:
     probe: Probe
     port: int
     after: Sequence[str] = ()
+    waits: bool = False
     is_server: bool = False
     stop_signal: int = signal.SIGTERM
     stop_within_s: float = STOP_WITHIN_S

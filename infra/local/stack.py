@@ -95,10 +95,7 @@ def make_plan(prepared: Prepared) -> Plan:
     home, ports, secrets = prepared.home, prepared.ports, prepared.secrets
     environments = Environments(secrets, ports)
     steps = _steps(home, environments)
-    # Where nothing is left to prepare, ours start beside the servers: loading takes them longer than it takes Kafka
-    # to answer, and whoever comes first tries again.
-    prepared_before = all(step.is_done(home) for step in steps)
-    first = () if prepared_before else ("postgres", "redis", "kafka", *(step.name for step in steps))
+    first = ("postgres", "redis", "kafka", *(step.name for step in steps))
     trained = find_start_cache(prepared.servers)
     processes: list[Process] = [
         postgres_process(home, prepared.servers.postgres_programs, ports["postgres"]),
@@ -109,22 +106,28 @@ def make_plan(prepared: Prepared) -> Plan:
     commands = {"mailbox": ("-m", "infra.local.mailbox"), **COMMANDS}
     for name, arguments in commands.items():
         settings = mailbox if name == "mailbox" else environments.of(name)
+        ours = name in COMMANDS
+        launch = [sys.executable, "-m", "infra.local.launch"]
         processes.append(
             Process(
                 name=name,
-                command=[sys.executable, *arguments],
+                command=[*launch, *arguments[1:]] if ours else [sys.executable, *arguments],
                 environment=inherited() | settings | dict(prepared.choices.settings),
                 probe=http_probe(ports[name]),
                 port=ports[name],
-                after=first if name in COMMANDS else (),
-                is_server=name in SERVERS,
+                after=first if ours else (),
+                waits=ours,
+                is_server=not ours,
             )
         )
     chosen = [process for process in processes if process.name in prepared.choices.processes]
     names = {process.name for process in chosen}
     steps = [step for step in steps if set(step.after) & {*SERVERS} <= names]
     training = Step(
-        "kafka-training", [sys.executable, "-m", "infra.local.start_cache"], inherited() | passed_on(), fingerprint=""
+        "kafka-training",
+        [sys.executable, "-m", "infra.local.start_training"],
+        inherited() | passed_on(),
+        fingerprint="",
     )
     untrained = "kafka" in names and trained is None and can_train(prepared.servers)
     return Plan(chosen, steps, afterwards=[training] if untrained else [])

@@ -169,7 +169,8 @@ class Supervisor:
 
     async def _keep(self, process: Process) -> None:
         """Start a process when its turn has come, and again whenever it dies."""
-        await self._wait_for(process.after)
+        if not process.waits:
+            await self._wait_for(process.after)
         deaths = 0
         while not self._stopping.is_set():
             if self._held(process.name):
@@ -205,7 +206,7 @@ class Supervisor:
         with self._home.log(process.name).open("ab") as log:
             running = await asyncio.create_subprocess_exec(
                 *process.command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if process.waits else subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/" if process.user else PROJECT,
@@ -219,7 +220,7 @@ class Supervisor:
         state.pid, state.created, state.started_at = running.pid, None, time.time()
         with contextlib.suppress(psutil.Error):
             state.created = psutil.Process(running.pid).create_time()
-        state.condition = Condition.STARTING
+        state.condition = Condition.WAITING if process.waits else Condition.STARTING
         self.state.write(self._home)
         return running
 
@@ -227,6 +228,8 @@ class Supervisor:
         """Ask until it is ready, then now and then; return its exit code and how long ago it first was ready."""
         ready_since: float | None = None
         ended = asyncio.create_task(running.wait())
+        if process.waits:
+            await self._give_the_word(process, running, ended)
         try:
             while not ended.done() and not self._stopping.is_set():
                 why = await process.probe()
@@ -252,6 +255,21 @@ class Supervisor:
         finally:
             code = await ended
         return code, time.monotonic() - ready_since if ready_since else 0.0
+
+    async def _give_the_word(
+        self, process: Process, running: asyncio.subprocess.Process, ended: asyncio.Task[int]
+    ) -> None:
+        turn = asyncio.create_task(self._wait_for(process.after))
+        await asyncio.wait({turn, ended}, return_when=asyncio.FIRST_COMPLETED)
+        turn.cancel()
+        assert running.stdin is not None
+        with contextlib.suppress(ConnectionError):
+            if not ended.done():
+                running.stdin.write(b"\n")
+                await running.stdin.drain()
+        running.stdin.close()
+        if not self._stopping.is_set():
+            self._change(process.name, Condition.STARTING)
 
     async def _end(self, name: str, keeper: asyncio.Task[None]) -> None:
         running = self._running.get(name)

@@ -21,7 +21,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 RETRYABLE: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    # What asyncpg raises, before it sends anything, on an idle connection that a dying server said good-bye on just now.
+    # What asyncpg raises, before it sends anything, on an idle connection that a dying server has just taken leave on.
     asyncpg.InternalClientError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,

@@ -20,12 +20,13 @@ import uvloop
 from consumers.deciders import LEDGER_DECIDERS
 from consumers.domain.books import Books
 from consumers.domain.decisions import Asked, Decision
-from consumers.process import collect_seldom
+from consumers.process import GC_CONTAINERS
 from consumers.records import Received, receive
 from consumers.repositories import operations
 from consumers.repositories.books import POSTING_COLUMNS, TRANSACTION_COLUMNS, BooksRepository, rows_of
 from consumers.repositories.outbox import insert_outbox
 from contracts.messages import OperationState
+from infra.memory import collect_seldom
 from infra.postgres.engine import Database
 from infra.settings import LedgerDatabaseSettings, read
 from tests.builders.submissions import a_record, a_submission
@@ -59,7 +60,7 @@ async def measure(database: Database, path: str, *, ledgers: int, transactions: 
 
     The first tenth is not counted: it opens ledgers and categories, and warms up.
     """
-    collect_seldom()  # as the consumers do
+    collect_seldom(GC_CONTAINERS)  # as the consumers do
     chance = random.Random(seed)
     users = [uuid4() for _ in range(ledgers)]
     elsewhere: dict[UUID, UUID] = {}

@@ -5,23 +5,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes of one run. ``rounds`` of ``round_s`` seconds, the floor and the measured in turns."""
+    """Sizes of one run: ``rounds`` of ``round_s`` seconds, the floor and the measured in turns, both warmed up."""
 
+    warm_s: float = 3.0
     rounds: int = 3
     round_s: float = 4.0
     idle_requests: int = 30
     backlog_rounds: int = 2
-    backlog_one: int = 200_000
-    backlog_many: int = 120_000
+    backlog_one: int = 100_000
+    backlog_many: int = 60_000
     ledgers: int = 1000
     list_small: int = 10_000
     list_large: int = 1_000_000
     sign_ins: int = 25
-    batches: int = 60_000
+    batches: int = 40_000
     settle_s: float = 15.0
 
 
 QUICK = Sizes(
+    warm_s=0.5,
     rounds=1,
     round_s=1.0,
     idle_requests=5,

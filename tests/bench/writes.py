@@ -32,15 +32,16 @@ async def measure_writes(system: System, table: Table, sizes: Sizes) -> None:
         settings.pop("CASH_KAFKA_INSTANCE_ID", None)
         pids[line] = beside.enter_context(running("tests.bench.bare_line", "gateway", environment=settings, port=line))
         beside.enter_context(running("tests.bench.bare_line", "consumer", environment=settings))
-        await _open_ledgers(system, people)
+        await _open_ledgers(system, people, sizes)
         await _accepted(system, table, sizes, people, pids, route, answer)
         await _recorded(system, table, sizes, people, pids, line)
         await _idle(system, table, sizes, people[0], line)
 
 
-async def _open_ledgers(system: System, people: list[Person]) -> None:
+async def _open_ledgers(system: System, people: list[Person], sizes: Sizes) -> None:
+    """Record the first transactions of everybody; it also warms up all that they pass through."""
     waiting = [_posts(person, {"Prefer": "wait=10"}) for person in people]
-    await load(system.gateway_port, waiting, seconds=1.0, status=201)
+    await load(system.gateway_port, waiting, seconds=sizes.warm_s, status=201)
 
 
 async def _accepted(
@@ -56,7 +57,7 @@ async def _accepted(
         await system.quiet()
         return answers
 
-    await load(route, [_posts(person) for person in people], seconds=0.5, status=202)
+    await load(route, [_posts(person) for person in people], seconds=sizes.warm_s, status=202)
     ceiling, bare, measured = await in_turns(sizes.rounds, side(answer), side(route), ours)
     ratio = measured.per_second / bare.per_second
     table.add(
@@ -85,7 +86,7 @@ async def _recorded(
         posts = [_posts(person, {"Prefer": "wait=10"}) for person in people]
         return partial(load, port, posts, seconds=sizes.round_s, status=201, pid=pids[port])
 
-    await load(line, [_posts(person) for person in people], seconds=1.0, status=201)
+    await load(line, [_posts(person) for person in people], seconds=sizes.warm_s, status=201)
     bare, measured = await in_turns(sizes.rounds, side(line), side(system.gateway_port))
     ratio = measured.per_second / bare.per_second
     p50, p99 = measured.percentile_ms(50), measured.percentile_ms(99)

@@ -33,7 +33,7 @@ MEGABYTE = 1_000_000
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[LocalStack]:
-    folder = Path(tempfile.mkdtemp(prefix="cash-flow-servers-"))
+    folder = Path(tempfile.mkdtemp(prefix="cash-flow servers ä "))
     stack = LocalStack(folder, Choices(processes=SERVERS, any_ports=True))
     stack.start()
     yield stack

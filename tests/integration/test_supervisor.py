@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra.local import supervisor as supervising
 from infra.local.home import Home
-from infra.local.processes import Plan, Process, Step, inherited
+from infra.local.processes import PROJECT, Plan, Process, Step, inherited
 from infra.local.state import Condition, read_state
 from infra.local.supervisor import Supervisor, hold_file
 
@@ -163,6 +165,50 @@ async def test_children_of_a_dead_process_go_with_it(tmp_path: Path) -> None:
         os.kill(watched.pid("server"), signal.SIGKILL)
 
         await until(lambda: not exists(int(child.read_text())))
+
+
+async def test_waiting_process_is_started_early_and_begins_in_its_turn(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    gate = tmp_path / "gate"
+    opens = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)\n{SLEEPS}"
+    waiting = a_process(home, "second", f"import sys; sys.stdin.readline(); {SLEEPS}", after=("first",))
+
+    async with running(home, a_process(home, "first", opens), replace(waiting, waits=True)) as watched:
+        await until(lambda: watched.supervisor.state.processes["second"].alive())
+        assert watched.condition("second") is Condition.WAITING
+        assert not home.log("second").read_text()
+        gate.touch()
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+        os.kill(watched.pid("second"), signal.SIGKILL)
+        await until(lambda: watched.said[-1:] == ["second is ready again"])
+
+
+async def test_stop_does_not_wait_for_the_turn_of_a_waiting_process(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    waiting = replace(a_process(home, "second", SLEEPS, after=("first",)), waits=True)
+
+    async with running(home, a_process(home, "first", DIES), waiting) as watched:
+        await until(lambda: watched.supervisor.state.processes["second"].alive())
+        began = time.monotonic()
+
+    assert time.monotonic() - began < 4
+
+
+def launched(folder: Path, word: str) -> subprocess.CompletedProcess[str]:
+    (folder / "late.py").write_text("import decimal, sys\nprint(__name__, sys.argv[1:], sys.stdin.read())\n")
+    environment = inherited() | {"PYTHONPATH": os.pathsep.join((str(PROJECT), str(folder)))}
+    command = [sys.executable, "-m", "infra.local.launch", "late", "--topics", "x"]
+    return subprocess.run(command, env=environment, input=word, capture_output=True, text=True, check=False, timeout=20)
+
+
+def test_launched_program_runs_as_if_started_alone_once_it_has_the_word(tmp_path: Path) -> None:
+    assert launched(tmp_path, "\n").stdout == "__main__ ['--topics', 'x'] \n"
+
+
+def test_launched_program_ends_quietly_when_the_supervisor_is_gone(tmp_path: Path) -> None:
+    ended = launched(tmp_path, "")
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 async def test_held_process_stays_away_until_it_is_released(tmp_path: Path) -> None:

@@ -88,6 +88,17 @@ def test_a_pulse_tells_of_silence_and_of_what_failed_last(monkeypatch: pytest.Mo
     assert pulse.problems(30) == []
 
 
+def test_an_outage_that_a_rare_job_met_is_not_told_until_its_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    pulse = Pulse()
+
+    pulse.beat("tidy", "PostgreSQL is down", told_for_s=15)
+    assert pulse.problems(30) == ["tidy: PostgreSQL is down"]
+    now += 15
+    assert pulse.problems(30) == []
+
+
 def test_a_killed_workers_task_runs_again_within_15_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASH_REDIS_HOST", "redis.example")
     monkeypatch.setenv("CASH_REDIS_PASSWORD", "secret")
