@@ -106,6 +106,7 @@ class Client:
         key: str | None = None,
         wait: bool = False,
         signed_in: bool = True,
+        patient: bool = True,
     ) -> Answer:
         """Make one call and return its answer.
 
@@ -120,6 +121,7 @@ class Client:
             key: idempotency key; a fresh one where absent.
             wait: ask the server to answer with the outcome instead of "accepted".
             signed_in: send the session's token.
+            patient: before another try, wait for as long as the server says.
 
         Raises:
             Refused: the server said no.
@@ -134,13 +136,13 @@ class Client:
             headers["Authorization"] = f"Bearer {self._access_token()}"
         address = path if path.startswith(API) else API + path
         request = self._http.build_request(method, address, json=body, params=parameters, headers=headers)
-        response = self._send(request)
+        response = self._send(request, patient=patient)
         if response.status_code == httpx.codes.UNAUTHORIZED and signed_in:
             request.headers["Authorization"] = f"Bearer {self._access_token(spent=request.headers['Authorization'])}"
-            response = self._send(request)
+            response = self._send(request, patient=patient)
         return self._read(response, signed_in=signed_in)
 
-    def _send(self, request: httpx.Request) -> httpx.Response:
+    def _send(self, request: httpx.Request, *, patient: bool) -> httpx.Response:
         begun = time.monotonic()
         arrived = False
         response = None
@@ -156,7 +158,7 @@ class Client:
                 if response.status_code not in _TRY_AGAIN:
                     return response
                 arrived = True
-                retry_after_s = min(_retry_after_s(response), _LONGEST_PAUSE_S)
+                retry_after_s = min(_retry_after_s(response), _LONGEST_PAUSE_S) if patient else 0.0
             if pause_s is None or time.monotonic() - begun > _PATIENCE_S:
                 break
             time.sleep(max(pause_s, retry_after_s))
@@ -204,8 +206,13 @@ class Client:
     def _renew(self, session: Session) -> Session | None:
         """Trade the refresh token for new tokens; ``None`` when the server says the session is over."""
         try:
+            # Impatient: a token that was traded unseen may be presented again only for a few seconds.
             answer = self.call(
-                "POST", "/sessions/refresh", body={"refresh_token": session.refresh_token}, signed_in=False
+                "POST",
+                "/sessions/refresh",
+                body={"refresh_token": session.refresh_token},
+                signed_in=False,
+                patient=False,
             )
         except Refused as refused:
             if refused.status not in (httpx.codes.UNAUTHORIZED, httpx.codes.UNPROCESSABLE_ENTITY):

@@ -43,7 +43,9 @@ class DeadLetters:
             "deadletter_at": utc_text(datetime.now(UTC)),
         }
         headers = [*record.headers, *((name, text.encode()) for name, text in ours.items())]
-        await self._producer.send(Record(dead_letter_of(record.topic).name, record.key, record.value, headers))
+        # Kafka takes no record without both a key and a value; this one got past some other client.
+        value = b"" if record.key is None and record.value is None else record.value
+        await self._producer.send(Record(dead_letter_of(record.topic).name, record.key, value, headers))
         DEAD_LETTERS.labels(record.topic, cause).inc()
         log.warning(
             "record sent to dead letters",

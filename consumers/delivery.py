@@ -121,9 +121,12 @@ class Delivery(Generic[S]):
         """
         BATCH_RECORDS.labels(self._name).observe(len(records))
         try:
-            received = await self._receive(records)
+            received, malformed = self._receive(records)
             if received:
                 await self._take(received)
+            # Last, so that a batch put back because a database is down does not send its dead letters every time.
+            for record, reason in malformed:
+                await self._dead_letters.send(record, cause="malformed", reason=reason, attempts=1)
         except Unavailable as error:
             BACKOFFS.labels(self._name).inc()
             log.warning("batch put back", operation=str(error), cause=repr(error.__cause__), wait_s=self._backoff_s)
@@ -132,16 +135,17 @@ class Delivery(Generic[S]):
             raise
         self._backoff_s = BACKOFF_FIRST_S
 
-    async def _receive(self, records: Sequence[KafkaRecord]) -> list[Received]:
-        """Read each record alone; what cannot be read goes to the dead letters, and the next one is not held up."""
+    def _receive(self, records: Sequence[KafkaRecord]) -> tuple[list[Received], list[tuple[KafkaRecord, str]]]:
+        """Read each record alone; return the submissions, and the records that are none with the reasons."""
         read_grant = _once_per_grant(self._read_grant)
         received: list[Received] = []
+        malformed: list[tuple[KafkaRecord, str]] = []
         for record in records:
             try:
                 received.append(receive(record, read_grant))
             except MalformedMessage as error:
-                await self._dead_letters.send(record, cause="malformed", reason=str(error), attempts=1)
-        return received
+                malformed.append((record, str(error)))
+        return received, malformed
 
     async def _take(self, received: Sequence[Received]) -> None:
         """Take a batch in one database transaction; a defect halves it until the one record is found."""
@@ -159,7 +163,6 @@ class Delivery(Generic[S]):
             await self._take(received[:middle])
             await self._take(received[middle:])
             return
-        self._defects_in_a_row = 0
         await self._answer(received, decided)
 
     async def _commit(self, received: Sequence[Received]) -> list[tuple[Asked[Submission], Decision]]:
@@ -188,7 +191,9 @@ class Delivery(Generic[S]):
                 await operations.refuse(connection, refusals)
             journal = [entry for state in states.values() for entry in state.journal]
             if journal:
-                traceparents = {each.message.subject_id: each.traceparent for each in asked}
+                traceparents = {
+                    cause: each.traceparent for each in asked for cause in (each.operation_id, each.message.subject_id)
+                }
                 await insert_outbox(connection, journal, recorded_at, traceparents)
             return decided
 
@@ -196,6 +201,9 @@ class Delivery(Generic[S]):
         self, received: Sequence[Received], decided: Sequence[tuple[Asked[Submission], Decision]]
     ) -> None:
         """Wake the gateways that wait, also for what was decided before: its first wake-up may have been lost."""
+        # Refusals and repeats write next to nothing; that they work does not say that recording does.
+        if any(decision.refusal is None for _, decision in decided):
+            self._defects_in_a_row = 0
         outcomes = Counter(
             (asked.message.noun, decision.refusal.code if decision.refusal else OperationState.RECORDED)
             for asked, decision in decided
@@ -215,8 +223,8 @@ class Delivery(Generic[S]):
         for each in received:
             if each.envelope.reply_to:
                 waiting.setdefault(each.envelope.reply_to, []).append(each.operation_id)
-        for instance_id, operation_ids in waiting.items():
-            await self._wakeups.send(instance_id, operation_ids)
+        if waiting:
+            await self._wakeups.send(waiting)
         if self._after_commit and decided:
             await self._after_commit(decided)
 
@@ -231,9 +239,12 @@ class Delivery(Generic[S]):
             except Exception as error:  # noqa: BLE001 - the reason goes to the dead letter
                 defect = error
             else:
-                self._defects_in_a_row = 0
                 await self._answer([received], decided)
                 return
+        # Counted before anything is done about it: a deployment so bad that not even that works must end as well.
+        if self._defects_in_a_row >= DEFECTS_IN_A_ROW_MAX:
+            raise TooManyDefects(f"{self._defects_in_a_row} submissions in a row failed; the next: {defect!r}")
+        self._defects_in_a_row += 1
         with tracing(received.envelope.traceparent):
             log.error("submission failed", type=received.message.type, exc_info=defect)
         await self._dead_letters.send(
@@ -245,7 +256,6 @@ class Delivery(Generic[S]):
             await operations.claim(connection, [received], recorded_at, OperationState.FAILED)
         with suppress(Unavailable):
             await self._answer([received], [])
-        self._defects_in_a_row += 1
         if self._defects_in_a_row >= DEFECTS_IN_A_ROW_MAX:
             raise TooManyDefects(f"{self._defects_in_a_row} submissions in a row failed; the last: {defect!r}")
 

@@ -26,6 +26,8 @@ ROWS_MAX = 20
 """Rows sent between two marks; each holds up to a thousand messages."""
 SWEEP_S = 1.0
 """How long a lost notification can delay a row."""
+ANSWER_TIMEOUT_S = 10.0
+"""How long a statement may take before the database counts as down."""
 WAIT_FIRST_S = 0.1
 WAIT_MAX_S = 5.0
 _LOCK_KEY = 0x6361_7368_7265_6C61
@@ -115,8 +117,8 @@ async def main(process: Process) -> None:
     """Relay both outboxes until the process stops."""
     producer = Producer(read(KafkaSettings), client_id="relay")
     databases = [
-        Database(read(UsersDatabaseSettings), application="relay"),
-        Database(read(LedgerDatabaseSettings), application="relay"),
+        Database(read(UsersDatabaseSettings), application="relay", answer_timeout_s=ANSWER_TIMEOUT_S),
+        Database(read(LedgerDatabaseSettings), application="relay", answer_timeout_s=ANSWER_TIMEOUT_S),
     ]
     relays = [Relay(database, producer) for database in databases]
 

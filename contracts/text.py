@@ -46,6 +46,9 @@ _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 
+#: What IDNA leaves; no brackets, quotes or second ``@``, which NFKC can make of other characters.
+_DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+
 
 def _read_day_or_moment(value: object) -> object:
     if isinstance(value, str):
@@ -94,8 +97,26 @@ def name_key(name: str) -> str:
 
 
 def email_key(address: str) -> str:
-    """Return the key under which an e-mail address is one person's: trimmed, NFC, case-folded.
+    """Return the key under which an e-mail address is one person's: trimmed, NFC, case-folded, its domain as mail goes.
 
     RFC 5321 lets a mail server tell ``Ann@`` from ``ann@``; none in use does, and people type both.
     """
-    return unicodedata.normalize("NFC", address.strip()).casefold()
+    folded = unicodedata.normalize("NFC", address.strip()).casefold()
+    local, at, domain = folded.rpartition("@")
+    try:
+        return f"{local}@{mail_domain(domain)}" if at else folded
+    except UnicodeError:
+        return folded  # No mail ever goes there.
+
+
+def mail_domain(typed: str) -> str:
+    """Return the domain that mail goes to, however it was typed: NFKC, then IDNA (RFC 3490), without a final dot.
+
+    Raises:
+        UnicodeError: no host has this name.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", typed).casefold())
+    domain = folded.encode("idna").decode("ascii").lower().removesuffix(".")
+    if not _DOMAIN.fullmatch(domain):
+        raise UnicodeError("not the name of a host")
+    return domain

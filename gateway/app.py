@@ -36,6 +36,8 @@ from infra.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 PROCESS = "gateway"
+#: A database that does not answer a query for this long is down; people wait for it.
+ANSWER_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class AllSettings:
 def create_app(settings: AllSettings) -> ASGIApp:
     """Make the application; it connects when its lifespan begins, and keeps trying where something is not up yet."""
     instance_id = uuid4()
-    users = Database(settings.users_database, application=PROCESS)
-    ledger = Database(settings.ledger_database, application=PROCESS)
+    users = Database(settings.users_database, application=PROCESS, answer_timeout_s=ANSWER_TIMEOUT_S)
+    ledger = Database(settings.ledger_database, application=PROCESS, answer_timeout_s=ANSWER_TIMEOUT_S)
     producer = Producer(settings.kafka, client_id=PROCESS)
     wakeups = Wakeups(settings.redis)
     limits = Limits(settings.redis, **settings.limits.model_dump())

@@ -1,11 +1,15 @@
-"""From a bearer token to the person who asks. Who is asking comes from here, never from a body."""
+"""From a bearer token to the person who asks, and their role in a ledger: both from here, never from a body."""
+
+from uuid import UUID
 
 from litestar.handlers import BaseRouteHandler
 
 from gateway.ended_sessions import EndedSessions
-from gateway.errors import Unauthenticated
+from gateway.errors import NotFound, Unauthenticated
+from gateway.queries.accounts import find_role
 from gateway.requests import JsonRequest
 from gateway.tokens import Principal, VerifiedTokens
+from infra.postgres.engine import Database
 
 _SCHEME = "bearer "
 
@@ -19,6 +23,16 @@ OPEN_TO_ALL = {"open_to_all": True}
 def is_open(handler: BaseRouteHandler) -> bool:
     """Return whether everybody may ask here."""
     return "open_to_all" in handler.opt
+
+
+async def require_member(ledger: Database, ledger_id: UUID, principal: Principal) -> str:
+    """Return the role in a ledger, or raise ``NotFound`` for a stranger's; the personal one may not be open yet."""
+    if ledger_id == principal.ledger_id:
+        return "owner"
+    role = await find_role(ledger, ledger_id, principal.user_id)
+    if role is None:
+        raise NotFound("There is no such ledger, or you are not a member of it.", "ledger_id")
+    return role
 
 
 class Doorman:

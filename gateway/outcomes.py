@@ -87,7 +87,7 @@ class Outcomes:
                 wanted, self._wanted = self._wanted, {}
                 try:
                     found = await self._read(list(wanted))
-                except Unavailable as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
                     for future in wanted.values():
                         future.set_exception(error)
                     continue

@@ -75,6 +75,11 @@ class JsonRequest(Request[Principal, Any, State]):
         return await self.body()
 
 
+def client_of(request: JsonRequest) -> str | None:
+    """Return the client's IP address, as the server or a trusted proxy saw it."""
+    return request.client.host if request.client else None
+
+
 class BodyReading(PydanticInitPlugin):
     """Litestar's pydantic plugin, with our way of reading a body in place of its own."""
 

@@ -1,23 +1,13 @@
 """Settings of the gateway, read from the environment; each field says meaning, unit and default."""
 
 from base64 import b64encode
-from typing import Annotated
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pydantic import Field, PlainValidator, ValidationInfo, field_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import SettingsConfigDict
 
-from infra.secrets import KeySetting, parse_key_ring, signing_key
+from infra.secrets import KeyRing, KeySetting, signing_key
 from infra.settings import Settings
-
-
-def _key_ring(value: object) -> dict[str, bytes]:
-    if not isinstance(value, str):
-        raise ValueError("must be id:base64, comma-separated")
-    return parse_key_ring(value)
-
-
-KeyRing = Annotated[dict[str, bytes], NoDecode, PlainValidator(_key_ring), Field(repr=False)]
 
 
 class GatewaySettings(Settings):

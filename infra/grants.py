@@ -4,21 +4,20 @@ A grant is a JSON Web Token (RFC 7519) of type ``bulk-grant+jwt``, signed with E
 and ``ledger`` the ledger; ``cur`` and ``tz`` are the home that the person's own ledger opens with.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import Field, PlainValidator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from contracts.errors import MalformedMessage
-from infra.secrets import parse_key_ring, verifying_key
+from infra.secrets import JWT, KeyRing, verifying_key
 from infra.settings import Settings
 
 LIFETIME_MAX = timedelta(hours=24)
@@ -27,7 +26,6 @@ _AUDIENCE = "ledger.bulk"
 _TYPE = "bulk-grant+jwt"
 _ALGORITHM = "EdDSA"
 _CLAIMS = ("iss", "aud", "sub", "ledger", "cur", "tz", "iat", "exp")
-_JWT = re.compile(r"[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]{1,1536}\.[A-Za-z0-9_-]{1,128}")
 
 
 class GrantSettings(Settings):
@@ -35,7 +33,7 @@ class GrantSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="CASH_TOKEN_")
 
-    public_keys: Annotated[dict[str, bytes], NoDecode, PlainValidator(parse_key_ring)] = Field(
+    public_keys: KeyRing = Field(
         description="kid:base64 of each Ed25519 public key a grant may be signed with, comma-separated."
     )
 
@@ -77,7 +75,7 @@ def verify_grant(token: str, settings: GrantSettings) -> Grant:
     Raises:
         MalformedMessage: it is not a grant of ours, with the reason.
     """
-    if not _JWT.fullmatch(token):
+    if not JWT.fullmatch(token):
         raise MalformedMessage("ce_grant is not a bulk grant.")
     try:
         header = jwt.get_unverified_header(token)

@@ -7,6 +7,7 @@ AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce; tokens are signed with
 import hashlib
 import hmac
 import os
+import re
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
@@ -16,7 +17,8 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
+from pydantic_settings import NoDecode
 
 from contracts.registrations import CODE_ALPHABET, CODE_LENGTH
 
@@ -86,6 +88,16 @@ def parse_key_ring(text: str) -> dict[str, bytes]:
             raise ValueError("must be id:base64, comma-separated")
         ring[key_id] = SecretKey.parse(encoded).material
     return ring
+
+
+def _key_ring(value: object) -> dict[str, bytes]:
+    if not isinstance(value, str):
+        raise ValueError("must be id:base64, comma-separated")
+    return parse_key_ring(value)
+
+
+KeyRing = Annotated[dict[str, bytes], NoDecode, PlainValidator(_key_ring), Field(repr=False)]
+"""A settings field holding keys by id, given as ``id:base64,id:base64``; the first is in use, the others only read."""
 
 
 def registration_id(proof_key: SecretKey, email_key: str, idempotency_key: str) -> UUID:
@@ -175,6 +187,10 @@ def session_of(refresh_key: SecretKey, token: str) -> UUID | None:
 def _refresh_token(refresh_key: SecretKey, session_id: UUID, secret: str) -> str:
     tag = urlsafe_b64encode(refresh_key.mac(b"refresh", session_id.bytes, secret.encode())[:16]).decode().rstrip("=")
     return f"{session_id.hex}.{secret}.{tag}"
+
+
+#: How a signed token looks, before anything in it is read (RFC 7519), and how long its parts may be.
+JWT = re.compile(r"[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]{1,1536}\.[A-Za-z0-9_-]{1,128}")
 
 
 def signing_key(seed: bytes) -> Ed25519PrivateKey:

@@ -134,8 +134,16 @@ async def _attempt(mail: Record, mailer: Mailer, code_key: SecretKey) -> tuple[O
     except (AddressRefused, MailRefused) as error:
         return Outcome.ABANDONED, str(error)
     except Unavailable as error:
-        return (Outcome.FAILED if mail["attempts"] < TRIES_MAX else Outcome.ABANDONED), str(error)
+        return _again_or_never(mail), str(error)
+    except Exception as error:  # a defect in one mail must not stop everybody else's
+        log.error("mail met a defect", mail=mail["id"], exc_info=error)
+        # Only its kind is kept: the text of such an error may hold the letter.
+        return _again_or_never(mail), type(error).__name__
     return Outcome.SENT, None
+
+
+def _again_or_never(mail: Record) -> Outcome:
+    return Outcome.FAILED if mail["attempts"] < TRIES_MAX else Outcome.ABANDONED
 
 
 @cache

@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 
 from contracts.envelope import Envelope, Headers, to_headers
-from contracts.messages import JournalEntry
+from contracts.messages import JournalEntry, LedgerEntry
+from contracts.users import UserRegistered
 from infra.postgres.engine import Connection
 
 ROW_MESSAGES_MAX = 1000
@@ -26,14 +27,16 @@ async def insert_outbox(
 ) -> None:
     """Write journal entries to the outbox, in their order, in rows of at most a thousand.
 
-    ``recorded_at`` becomes their CloudEvents time, ``traceparents`` (by subject id) their trace. Entries of
-    one key keep their order because rows are sent by id and all rows of a key are written under its lock.
+    ``recorded_at`` becomes their CloudEvents time, ``traceparents`` (by operation id, or subject id where an entry has
+    none) their trace. Entries of one key keep their order because rows are sent by id and all rows of a key are written
+    under its lock.
     """
     by_topic: dict[str, list[OutboxMessage]] = {}
-    shared: dict[tuple[str, UUID], Headers] = {}
+    shared: dict[tuple[str, UUID, str | None], Headers] = {}
     for entry in entries:
         subject_id = entry.subject_id
-        headers = shared.get((entry.type, subject_id))
+        traceparent = traceparents.get(_cause(entry))
+        headers = shared.get((entry.type, subject_id, traceparent))
         if headers is None:
             envelope = Envelope(
                 id="",
@@ -41,11 +44,11 @@ async def insert_outbox(
                 source=SOURCE,
                 time=recorded_at,
                 subject=str(subject_id),
-                traceparent=traceparents.get(subject_id),
+                traceparent=traceparent,
             )
-            # Entries of one kind and subject differ in their id alone: the rest is made once.
+            # Entries of one kind, subject and trace differ in their id alone: the rest is made once.
             headers = [header for header in to_headers(envelope) if header[0] != "ce_id"]
-            shared[entry.type, subject_id] = headers
+            shared[entry.type, subject_id, traceparent] = headers
         message = (
             str(subject_id).encode(),
             [("ce_id", str(entry.event_id).encode()), *headers],
@@ -59,6 +62,13 @@ async def insert_outbox(
     ]
     # One statement each: rows must get their ids in this order, which INSERT … SELECT does not promise.
     await connection.executemany("INSERT INTO outbox (topic, message_count, messages) VALUES ($1, $2, $3)", rows)
+
+
+def _cause(entry: JournalEntry) -> UUID:
+    """Return the id under which the trace of what caused an entry is found."""
+    if isinstance(entry, LedgerEntry):
+        return entry.operation_id
+    return entry.registration_id if isinstance(entry, UserRegistered) else entry.subject_id
 
 
 def read_messages(packed: bytes) -> list[OutboxMessage]:

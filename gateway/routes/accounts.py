@@ -7,10 +7,10 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from gateway.auth import require_member
 from gateway.queries.accounts import AccountLine, list_accounts
 from gateway.requests import JsonRequest
 from gateway.routes.answers import JsonAnswer, answer_of, problems
-from gateway.routes.transactions import require_member
 from gateway.services import Services
 from gateway.tokens import Principal
 from infra.postgres.engine import Database

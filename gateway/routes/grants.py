@@ -10,11 +10,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from pydantic import Field
 
+from gateway.auth import require_member
 from gateway.errors import NotFound
 from gateway.fields import Body, saying
 from gateway.requests import JsonRequest
 from gateway.routes.answers import JsonAnswer, answer_of, problems
-from gateway.routes.transactions import require_member
 from gateway.services import Services
 
 LIFETIME_S_MAX = 24 * 3600

@@ -52,7 +52,9 @@ async def get_registration_operation(
 ) -> JsonAnswer:
     """Read how an operation of a registration ended; who knows the registration's id may ask."""
     found = await services.identity_outcomes.find(operation_id)
-    return _answer(operation_id, found if found and found.subject_id == registration_id else None)
+    # What somebody signed in has asked for is theirs alone, whatever its subject is.
+    is_open = found is not None and found.user_id is None and found.subject_id == registration_id
+    return _answer(operation_id, found if is_open else None)
 
 
 def _answer(operation_id: UUID, operation: Operation | None) -> JsonAnswer:

@@ -14,7 +14,8 @@ from gateway.auth import OPEN_TO_ALL
 from gateway.fields import Body, Code, Email, HomeCurrency, HomeZone, NewPassword, Username
 from gateway.passwords import refuse_guessable
 from gateway.publishing import Submitted
-from gateway.requests import WRITE, Asking, JsonRequest, asking_of
+from gateway.queries.registrations import find_email_key
+from gateway.requests import WRITE, Asking, JsonRequest, asking_of, client_of
 from gateway.routes.answers import API, Accepted, JsonAnswer, accepted, answer_of, problems, settled
 from gateway.services import Services
 from infra.secrets import SecretKey, password_binding, proof_of, registration_id, seal
@@ -125,7 +126,7 @@ async def resend_code(
 ) -> JsonAnswer:
     """Ask for another code; the one before no longer works."""
     asking = asking_of(request)
-    await services.limits.take("resend", subject=str(registration_id), client=client_of(request))
+    await services.limits.take("resend", subject=await _subject(services, registration_id), client=client_of(request))
     submitted = await services.publisher.submit(VerificationCodeRequested(registration_id=registration_id), asking)
     return _accepted(registration_id, submitted, asking)
 
@@ -145,7 +146,7 @@ async def verify_registration(
 ) -> JsonAnswer:
     """Prove the e-mail address with the mailed code."""
     asking = asking_of(request)
-    await services.limits.take("verify", subject=str(registration_id), client=client_of(request))
+    await services.limits.take("verify", subject=await _subject(services, registration_id), client=client_of(request))
     submitted = await services.publisher.submit(data.to_event(registration_id, services.settings.key_proof), asking)
     if submitted.recorded:
         return settled(Verified(registration_id, "verified"), submitted, asking, status=200)
@@ -182,9 +183,9 @@ async def choose_user(
     return _accepted(registration_id, submitted, asking)
 
 
-def client_of(request: JsonRequest) -> str | None:
-    """Return the client's IP address, as the server or a trusted proxy saw it."""
-    return request.client.host if request.client else None
+async def _subject(services: Services, registration_id: UUID) -> str:
+    """Return whose tries are counted: an address's, however often it was registered; without one, the id's."""
+    return await find_email_key(services.users, registration_id) or str(registration_id)
 
 
 def _accepted(registration_id: UUID, submitted: Submitted, asking: Asking) -> JsonAnswer:

@@ -9,10 +9,10 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from pydantic import Field
 
 from contracts.transactions import TransactionKind, TransactionSubmitted
+from gateway.auth import require_member
 from gateway.errors import FieldProblem, Invalid, NotFound
 from gateway.fields import AccountName, Amount, Body, Booked, CategoryName, Currency, Description
 from gateway.publishing import Publisher
-from gateway.queries.accounts import find_role
 from gateway.queries.transactions import Cursor, Transaction, TransactionPage, find_transaction, list_transactions
 from gateway.requests import WRITE, Asking, JsonRequest, asking_of
 from gateway.routes.answers import API, Accepted, JsonAnswer, accepted, answer_of, problems, settled
@@ -159,16 +159,6 @@ async def _get(ledger_id: UUID, transaction_id: UUID, principal: Principal, ledg
     if transaction is None:
         raise NotFound("There is no such transaction in this ledger.", "transaction_id")
     return JsonAnswer(transaction)
-
-
-async def require_member(ledger: Database, ledger_id: UUID, principal: Principal) -> str:
-    """Return the role in a ledger, or raise ``NotFound`` for a stranger's; the personal one may not be open yet."""
-    if ledger_id == principal.ledger_id:
-        return "owner"
-    role = await find_role(ledger, ledger_id, principal.user_id)
-    if role is None:
-        raise NotFound("There is no such ledger, or you are not a member of it.", "ledger_id")
-    return role
 
 
 def _cursor(text: str) -> Cursor:

@@ -15,6 +15,9 @@ from prometheus_client import Gauge
 
 from infra.errors import Unavailable
 from infra.settings import KafkaSettings
+from infra.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 LAG = Gauge("cash_consumer_lag_records", "Records written to our partitions and not yet taken.", ["topic", "group"])
 
@@ -26,6 +29,7 @@ BATCH_RECORDS_MAX = 2000
 INTERACTIVE_WAIT_MS = 10
 BULK_WAIT_MS = 200
 ANSWER_TIMEOUT_S = 3.0
+DEFECT_WAIT_S = 1.0
 
 Records = Sequence["ConsumerRecord[Any, Any]"]
 
@@ -84,6 +88,12 @@ class BatchSubscription:
         try:
             await self._handle(message.raw_message)
         except Unavailable as error:
+            raise NackMessage from error
+        except (
+            Exception
+        ) as error:  # a defect beside the decisions: try again, but not in a hot loop, and not in silence
+            log.error("batch failed as a whole", topic=self.topic, exc_info=error)
+            await asyncio.sleep(DEFECT_WAIT_S)
             raise NackMessage from error
 
     async def problems(self) -> list[str]:

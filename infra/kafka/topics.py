@@ -49,16 +49,26 @@ async def _examine(settings: KafkaSettings, *, create: bool) -> TopicsFound:
             await _wait_for_coordinator(admin)
         present = [topic for topic in TOPICS if topic.name in there]
         if present:
-            found.differences = await _differences(admin, present)
+            found.differences = await _differences(admin, present, settings)
         return found
     finally:
         await admin.close()
 
 
+def _wanted_settings(topic: Topic, settings: KafkaSettings) -> dict[str, str]:
+    """Return a topic's settings on this cluster: one replica may be away, and ``acks=all`` still means two of three."""
+    return topic.settings() | {"min.insync.replicas": str(max(1, settings.replication_factor - 1))}
+
+
 async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], settings: KafkaSettings) -> list[str]:
     response = await admin.create_topics(
         [
-            NewTopic(topic.name, topic.partitions, settings.replication_factor, topic_configs=topic.settings())
+            NewTopic(
+                topic.name,
+                topic.partitions,
+                settings.replication_factor,
+                topic_configs=_wanted_settings(topic, settings),
+            )
             for topic in topics
         ]
     )
@@ -86,7 +96,7 @@ async def _wait_for_coordinator(admin: AIOKafkaAdminClient) -> None:
             return
 
 
-async def _differences(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> list[str]:
+async def _differences(admin: AIOKafkaAdminClient, topics: Sequence[Topic], settings: KafkaSettings) -> list[str]:
     differences = []
     for description in await admin.describe_topics([topic.name for topic in topics]):
         wanted = next(topic for topic in topics if topic.name == description["topic"])
@@ -102,7 +112,7 @@ async def _differences(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> l
             has = {entry[0]: entry[1] for entry in entries}
             differences.extend(
                 f"{name}: {setting} is {has.get(setting)}, we create {value}"
-                for setting, value in wanted.settings().items()
+                for setting, value in _wanted_settings(wanted, settings).items()
                 if has.get(setting) != value
             )
     return differences

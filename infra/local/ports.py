@@ -44,11 +44,15 @@ def choose_ports(home: Home, *, anywhere: bool = False) -> tuple[dict[str, int],
         The ports by name, and a sentence for each that had to be replaced.
     """
     remembered = read_ports(home)
+    wishes = remembered or (dict.fromkeys(PREFERRED, 0) if anywhere else _free_block())
     chosen: dict[str, int] = {}
     replaced: list[str] = []
+    if not remembered and not anywhere and wishes != PREFERRED:
+        first, last = min(wishes.values()), max(wishes.values())
+        replaced.append(f"some of the usual ports are busy, this stack listens on {first} to {last} from now on")
     with ExitStack() as held:
         for name, preferred in PREFERRED.items():
-            wanted = remembered.get(name, 0 if anywhere else preferred)
+            wanted = wishes.get(name, 0 if anywhere else preferred)
             chosen[name] = _hold(wanted, held) or _hold_next(wanted, held)
             if wanted and chosen[name] != wanted:
                 replaced.append(f"port {wanted} is busy, {name} listens on {chosen[name]} from now on")
@@ -72,8 +76,20 @@ def _hold(port: int, held: ExitStack) -> int | None:
     return int(listener.getsockname()[1])
 
 
+def _free_block() -> dict[str, int]:
+    """Return the preferred ports, all moved by the same step if any is busy.
+
+    Then another stack most likely runs here, or is just starting and has not opened all of its own yet.
+    """
+    for step in range(0, 2000, 20):
+        block = {name: port + step for name, port in PREFERRED.items()}
+        if all(is_free(port) for port in block.values()):
+            return block
+    return dict(PREFERRED)
+
+
 def _hold_next(busy: int, held: ExitStack) -> int:
-    # Steps of 20 leave the neighbours their own places, so one busy block moves as a block.
+    # Steps of 20, as between blocks, leave the neighbours their own places.
     for port in range(busy + 20, 65_536, 20):
         if found := _hold(port, held):
             return found

@@ -8,10 +8,11 @@ from email.utils import format_datetime, parseaddr
 from zoneinfo import ZoneInfo
 
 from contracts.registrations import ATTEMPTS_PER_ISSUE_MAX, CODE_LIFETIME_S
+from contracts.text import mail_domain
 
 _ADDRESS_LENGTH_MAX = 254
 #: What would need quoting (RFC 5322), which people do not have in their addresses and mail servers read differently.
-_SPECIAL = frozenset(' ,:;<>()"\\@')
+_SPECIAL = frozenset(' ,:;<>()[]"\\@')
 
 Letter = tuple[str, str]
 """Subject and text."""
@@ -107,7 +108,7 @@ def _address(typed: str, name: str = "") -> Address:
         raise AddressRefused("This is not an e-mail address.")
     try:
         typed.encode()
-        domain = domain if domain.isascii() else domain.encode("idna").decode("ascii")
+        domain = mail_domain(domain)
     except UnicodeError:
         raise AddressRefused("This is not an e-mail address.") from None
     if not _SPECIAL.isdisjoint(mailbox + domain):

@@ -31,6 +31,8 @@ RETRYABLE: tuple[type[BaseException], ...] = (
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
+    asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
     OSError,
     TimeoutError,
@@ -45,16 +47,22 @@ class _Arguments(TypedDict):
     password: str
     ssl: Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
     timeout: float
+    command_timeout: float
     server_settings: dict[str, str]
 
 
 class Database:
     """A pool of connections to one database. Open it with :meth:`start`, close it with :meth:`stop`."""
 
-    def __init__(self, settings: PostgresSettings, *, application: str) -> None:
-        """Keep the settings; ``application`` is the name PostgreSQL shows for our connections."""
+    def __init__(self, settings: PostgresSettings, *, application: str, answer_timeout_s: float = 35) -> None:
+        """Keep the settings; ``application`` is the name PostgreSQL shows for our connections.
+
+        ``answer_timeout_s`` is the longest wait for a statement: a server that hangs, or a network that swallows, is
+        one that is down. By default a little more than a database transaction may take: the server is first to say.
+        """
         self._settings = settings
         self._application = application
+        self._answer_timeout_s = answer_timeout_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     @property
@@ -132,6 +140,7 @@ class Database:
             "password": settings.password.get_secret_value(),
             "ssl": settings.sslmode,
             "timeout": 5,
+            "command_timeout": self._answer_timeout_s,
             "server_settings": {"application_name": self._application, "timezone": "UTC"},
         }
 

@@ -1,7 +1,7 @@
 """Wake-ups: a consumer tells the gateway that waits that an operation was decided. A hint; the row is the truth."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 from redis.exceptions import RedisError
@@ -13,6 +13,7 @@ from infra.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 _UUID_BYTES = 16
+SEND_TIMEOUT_S = 1.0
 
 
 def _channel(instance_id: UUID) -> str:
@@ -28,12 +29,18 @@ class Wakeups:
         # Redis-py gives a subscription the connection's read time-out; a channel may be silent for as long as it likes.
         self._listening = connect(settings)
 
-    async def send(self, instance_id: UUID, operation_ids: Iterable[UUID]) -> None:
-        """Tell one gateway which operations were decided. A failure is logged: the gateway looks for itself anyway."""
+    async def send(self, decided: Mapping[UUID, Sequence[UUID]]) -> None:
+        """Tell gateways, by instance id, which operations were decided.
+
+        A failure is logged and a Redis that hangs is not waited for: the gateways look for themselves anyway.
+        """
         try:
-            await self._redis.publish(_channel(instance_id), b"".join(each.bytes for each in operation_ids))
+            async with asyncio.timeout(SEND_TIMEOUT_S), self._redis.pipeline(transaction=False) as pipeline:
+                for instance_id, operation_ids in decided.items():
+                    pipeline.publish(_channel(instance_id), b"".join(each.bytes for each in operation_ids))
+                await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("wake-up not sent", error=str(error))
+            log.warning("wake-up not sent", error=repr(error))
 
     async def listen(self, instance_id: UUID, on_wake: Callable[[UUID], None], *, ready: asyncio.Event) -> None:
         """Call ``on_wake`` with each decided operation until cancelled; subscribes again after a loss.

@@ -26,7 +26,7 @@ WITH new AS (
   SELECT ledgers.id, uuidv7(), 1, ledgers.sequence + number, 'expense', day::date, day, now(), now(),
          $2, uuidv7(), 'Receipt ' || number || ' of the bench'
   FROM ledgers, generate_series(1, $3::bigint) AS number,
-       LATERAL (SELECT timestamptz '2015-01-01' + number * interval '3000 days' / $3::bigint AS day)
+       LATERAL (SELECT timestamptz '2015-01-01' + interval '3000 days' * (number::float8 / $3::bigint) AS day)
   WHERE ledgers.id = $1
   RETURNING ledger_id, id, sequence, booked_on
 )

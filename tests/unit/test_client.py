@@ -258,6 +258,19 @@ def test_a_session_is_kept_when_it_only_could_not_be_renewed_now(client_of: Clie
     assert client.remembered_session().refresh_token == "refresh-1"
 
 
+def test_a_renewal_the_server_could_not_decide_is_tried_again_at_once(
+    client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(client_module, "_LONGEST_PAUSE_S", 5.0)
+    monkeypatch.setattr("cli.client.time.sleep", pauses.append)
+    busy = a_problem(503, headers={"Retry-After": "2"})
+    client, _ = client_of(busy, a_refresh(2), OK, session=a_session(expires_in_s=5))
+
+    assert client.call("GET", "/accounts").status == 200
+    assert pauses == [0.0]
+
+
 def test_a_token_another_command_renewed_meanwhile_is_used(client_of: ClientOf) -> None:
     client, script = client_of(a_problem(401), OK, session=a_session())
     refusing = script.steps[0]

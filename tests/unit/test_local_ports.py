@@ -3,6 +3,9 @@
 import socket
 from pathlib import Path
 
+import pytest
+
+from infra.local import ports
 from infra.local.home import Home
 from infra.local.ports import PREFERRED, choose_ports, is_free, read_ports
 
@@ -52,3 +55,21 @@ def test_port_beyond_the_last_one_is_replaced(tmp_path: Path) -> None:
     home.ports.write_text('{"redis": 70000}')
 
     assert choose_ports(home, anywhere=True)[0]["redis"] < 65_536
+
+
+def test_new_stack_beside_another_takes_a_whole_block_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = a_home(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        first = other.getsockname()[1]
+        if first > 65_000:
+            pytest.skip("no room for a block above this port")
+        monkeypatch.setattr(ports, "PREFERRED", {name: first + place for place, name in enumerate(PREFERRED)})
+        chosen, replaced = choose_ports(home)
+
+    steps = {chosen[name] - first - place for place, name in enumerate(PREFERRED)}
+    assert len(steps) == 1
+    assert steps.pop() >= 20
+    assert len(replaced) == 1
+    assert "some of the usual ports are busy" in replaced[0]

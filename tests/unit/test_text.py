@@ -212,6 +212,34 @@ def test_one_person_types_an_address_in_two_ways() -> None:
     assert email_key("ann@example.org") != email_key("anne@example.org")
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "ann@b\u00fccher.example",
+        "ann@B\u00dcCHER.example",
+        "ann@bu\u0308cher.example",
+        "ann@xn--bcher-kva.example",
+        "ann@XN--BCHER-KVA.EXAMPLE",
+        "ann@b\u00fccher\u3002example",
+        "ann@b\u00fccher.\uff45xample",
+        "ann@b\u00fccher.example\u3002",
+        "ann@b\u00fc\u00adcher.example",
+    ],
+)
+def test_every_spelling_of_a_domain_is_the_one_mail_goes_to(typed: str) -> None:
+    assert email_key(typed) == "ann@xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("typed", ["ann@example.org]", "ann@a..b", "ann@a\uff20b.org", "ann@\ud800.org", "ann@", "Ann"])
+def test_an_address_no_mail_reaches_keeps_its_spelling(typed: str) -> None:
+    assert email_key(typed) == typed.casefold()
+
+
+@given(address=st.builds(lambda local, domain: f"{local}@{domain}", st.text(max_size=10), st.text(max_size=30)))
+def test_key_of_any_domain_is_idempotent(address: str) -> None:
+    assert email_key(email_key(address)) == email_key(address)
+
+
 @pytest.mark.parametrize("key", ["a", "my key", "~" * 255, "0192f0c5-2b4d-7a90-8c1e-3f5a7b9c0d03"])
 def test_idempotency_key_is_printable_ascii(key: str) -> None:
     assert accepts(CHOSEN_KEY, key)
