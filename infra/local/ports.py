@@ -1,9 +1,11 @@
 """Ports of the local stack: preferred ones, replaced when busy, remembered."""
 
 import json
+import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from infra.local.home import Home, StackError, write_whole
 
@@ -22,6 +24,11 @@ PREFERRED: Mapping[str, int] = {
     "kafka-controller": 8481,
 }
 LOOPBACK = "127.0.0.1"
+_PORTS = range(1, 65_536)
+#: Between two stacks; more than one has listeners, so that each moves as a block.
+STEP = 20
+_LINUX_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_ELSEWHERE_FROM = 49_152  # IANA's dynamic ports, as macOS has them
 
 
 def read_ports(home: Home) -> dict[str, int]:
@@ -30,7 +37,7 @@ def read_ports(home: Home) -> dict[str, int]:
         remembered = json.loads(home.ports.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    return {name: port for name, port in remembered.items() if name in PREFERRED and isinstance(port, int)}
+    return {name: port for name, port in remembered.items() if name in PREFERRED and port in _PORTS}
 
 
 def choose_ports(home: Home, *, anywhere: bool = False) -> tuple[dict[str, int], list[str]]:
@@ -38,13 +45,13 @@ def choose_ports(home: Home, *, anywhere: bool = False) -> tuple[dict[str, int],
 
     Args:
         home: whose ``ports.json`` remembers.
-        anywhere: take any free ports instead of the preferred ones, so that stacks side by side never meet.
+        anywhere: take a free block by chance instead of the preferred ports, so that stacks side by side never meet.
 
     Returns:
         The ports by name, and a sentence for each that had to be replaced.
     """
     remembered = read_ports(home)
-    wishes = remembered or (dict.fromkeys(PREFERRED, 0) if anywhere else _free_block())
+    wishes = remembered or _free_block(by_chance=anywhere)
     chosen: dict[str, int] = {}
     replaced: list[str] = []
     if not remembered and not anywhere and wishes != PREFERRED:
@@ -52,9 +59,9 @@ def choose_ports(home: Home, *, anywhere: bool = False) -> tuple[dict[str, int],
         replaced.append(f"some of the usual ports are busy, this stack listens on {first} to {last} from now on")
     with ExitStack() as held:
         for name, preferred in PREFERRED.items():
-            wanted = wishes.get(name, 0 if anywhere else preferred)
+            wanted = wishes.get(name, preferred)
             chosen[name] = _hold(wanted, held) or _hold_next(wanted, held)
-            if wanted and chosen[name] != wanted:
+            if chosen[name] != wanted:
                 replaced.append(f"port {wanted} is busy, {name} listens on {chosen[name]} from now on")
     if chosen != remembered:
         write_whole(home.ports, json.dumps(chosen, indent=2) + "\n")
@@ -76,12 +83,13 @@ def _hold(port: int, held: ExitStack) -> int | None:
     return int(listener.getsockname()[1])
 
 
-def _free_block() -> dict[str, int]:
-    """Return the preferred ports, all moved by the same step if any is busy.
+def _free_block(*, by_chance: bool) -> dict[str, int]:
+    """Return the preferred ports, all moved by the same step if any is busy, or by a step chosen by chance.
 
-    Then another stack most likely runs here, or is just starting and has not opened all of its own yet.
+    A busy one most likely means that another stack runs here, or is just starting and has not opened all of its own.
     """
-    for step in range(0, 2000, 20):
+    steps: Sequence[int] = range(0, outgoing_from() - max(PREFERRED.values()), STEP)
+    for step in random.sample(steps[1:], len(steps[1:])) if by_chance else steps:
         block = {name: port + step for name, port in PREFERRED.items()}
         if all(is_free(port) for port in block.values()):
             return block
@@ -89,13 +97,25 @@ def _free_block() -> dict[str, int]:
 
 
 def _hold_next(busy: int, held: ExitStack) -> int:
-    # Steps of 20, as between blocks, leave the neighbours their own places.
-    for port in range(busy + 20, 65_536, 20):
+    # Steps as between blocks leave the neighbours their own places.
+    for port in range(busy + STEP, outgoing_from(), STEP):
         if found := _hold(port, held):
             return found
     if found := _hold(0, held):
         return found
     raise StackError("no free port was found on 127.0.0.1; close a program that holds many, then start again")
+
+
+def outgoing_from() -> int:
+    """Return the first port the system may give to an outgoing connection.
+
+    A listener there could not start again if, while it was away, its port was given to somebody's connection: to one
+    of our own pools, say, which keeps it for hours.
+    """
+    try:
+        return int(_LINUX_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return _ELSEWHERE_FROM
 
 
 def is_free(port: int) -> bool:

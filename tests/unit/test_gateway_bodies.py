@@ -149,3 +149,10 @@ def test_what_was_not_sent_stays_absent_in_the_message() -> None:
     assert event.model_dump_json(exclude_unset=True) == (
         f'{{"ledger_id":"{OWN_LEDGER}","transaction_id":"{OWN_LEDGER}","amount":"1","category":"x"}}'
     )
+
+
+@pytest.mark.parametrize("email", ["ann@[a.b", "ann@example.org]", "[ann@example.org", "ann@[192.0.2.1]"])
+def test_an_address_with_brackets_is_refused(email: str) -> None:
+    raw = f'{{"email": "{email}", "base_currency": "EUR", "time_zone": "Europe/Berlin"}}'
+
+    assert wrong_fields(NewRegistration, raw) == ["email"]

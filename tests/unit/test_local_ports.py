@@ -7,7 +7,7 @@ import pytest
 
 from infra.local import ports
 from infra.local.home import Home
-from infra.local.ports import PREFERRED, choose_ports, is_free, read_ports
+from infra.local.ports import PREFERRED, choose_ports, is_free, outgoing_from, read_ports
 
 
 def a_home(folder: Path) -> Home:
@@ -60,16 +60,47 @@ def test_port_beyond_the_last_one_is_replaced(tmp_path: Path) -> None:
 def test_new_stack_beside_another_takes_a_whole_block_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = a_home(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        first = other.getsockname()[1]
-        if first > 65_000:
-            pytest.skip("no room for a block above this port")
-        monkeypatch.setattr(ports, "PREFERRED", {name: first + place for place, name in enumerate(PREFERRED)})
-        chosen, replaced = choose_ports(home)
+    preferred, _ = choose_ports(a_home(tmp_path / "other"), anywhere=True)
+    monkeypatch.setattr(ports, "PREFERRED", preferred)
+    with socket.create_server(("127.0.0.1", preferred["gateway"])):
+        chosen, replaced = choose_ports(a_home(tmp_path / "new"))
 
-    steps = {chosen[name] - first - place for place, name in enumerate(PREFERRED)}
+    steps = {chosen[name] - preferred[name] for name in PREFERRED}
     assert len(steps) == 1
     assert steps.pop() >= 20
     assert len(replaced) == 1
     assert "some of the usual ports are busy" in replaced[0]
+
+
+@pytest.mark.parametrize("anywhere", [True, False])
+def test_no_listener_gets_a_port_that_a_connection_could_take_while_it_is_away(tmp_path: Path, anywhere: bool) -> None:
+    home = a_home(tmp_path)
+    chosen, _ = choose_ports(home, anywhere=anywhere)
+    with socket.create_server(("127.0.0.1", chosen["kafka"])):
+        replaced, _ = choose_ports(home, anywhere=anywhere)
+
+    assert max(*chosen.values(), *replaced.values()) < outgoing_from()
+
+
+@pytest.mark.parametrize(
+    ("said", "first"), [("20000\t60999\n", 20_000), ("", 49_152), ("many", 49_152), (None, 49_152)]
+)
+def test_where_the_ports_of_connections_begin_is_what_the_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, first: int
+) -> None:
+    file = tmp_path / "range"
+    if said is not None:
+        file.write_text(said)
+    monkeypatch.setattr(ports, "_LINUX_RANGE", file)
+
+    assert outgoing_from() == first
+
+
+def test_where_connections_may_take_any_port_a_free_one_is_chosen_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "outgoing_from", lambda: 1024)
+
+    chosen, _ = choose_ports(a_home(tmp_path), anywhere=True)
+
+    assert len(set(chosen.values())) == len(PREFERRED)
