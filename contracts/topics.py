@@ -39,6 +39,8 @@ class Topic:
             "segment.ms": _milliseconds(self.segment),
             "max.message.bytes": str(self.max_message_bytes),
             "message.timestamp.type": "LogAppendTime" if self.log_append_time else "CreateTime",
+            # Whatever a producer packs with, no reader needs its codec, and max.message.bytes speaks of what is read.
+            "compression.type": "uncompressed",
         }
 
 

@@ -8,16 +8,18 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from aiokafka.consumer import fetcher
 
 from contracts import topics
 from contracts.envelope import operation_id
 from contracts.ledgers import personal_ledger_id
 from contracts.topics import dead_letter_of
 from infra.kafka.producer import MessageTooLarge, Producer, Record
+from infra.kafka.tolerant_records import TolerantRecords
 from infra.local.stack import LocalStack
 from infra.postgres.engine import Database
 from infra.settings import KafkaSettings, LedgerDatabaseSettings
-from tests.builders.kafka import header, reading
+from tests.builders.kafka import Latin1Name, header, reading, send_batch
 from tests.builders.settings import settings_from
 from tests.builders.submissions import a_record, a_submission
 
@@ -29,9 +31,14 @@ def kafka(stack: LocalStack) -> KafkaSettings:
     return settings_from(stack.environment("ledger-consumer"), KafkaSettings)
 
 
+@pytest.fixture(scope="module")
+def gateway_kafka(stack: LocalStack) -> KafkaSettings:
+    return settings_from(stack.environment("gateway"), KafkaSettings)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def producer(stack: LocalStack) -> AsyncIterator[Producer]:
-    producer = Producer(settings_from(stack.environment("gateway"), KafkaSettings), client_id="tests")
+async def producer(gateway_kafka: KafkaSettings) -> AsyncIterator[Producer]:
+    producer = Producer(gateway_kafka, client_id="tests")
     yield producer
     await producer.stop()
 
@@ -103,6 +110,48 @@ async def test_each_hopeless_record_is_dead_lettered_alone_and_the_next_one_is_n
         assert header(record, "deadletter_cause") == "malformed"
         assert header(record, "deadletter_reason")
         assert header(record, "deadletter_offset")
+
+
+async def test_a_header_whose_name_is_not_utf_8_keeps_nobody_from_being_recorded(
+    kafka: KafkaSettings, gateway_kafka: KafkaSettings, ledger: Database
+) -> None:
+    user_id = uuid4()
+    source = topics.LEDGER_SUBMISSIONS.name
+    good = [a_record(a_submission(user_id), user_id) for _ in range(4)]
+    odd = replace(good[1], headers=[(Latin1Name("tête"), b"1"), *good[1].headers])
+    hopeless = replace(odd, value=b"amount=24.47")
+    async with reading(kafka, dead_letter_of(source).name) as dead_letters:
+        await send_batch(gateway_kafka, [good[0], odd, hopeless, good[2]])
+        await send_batch(gateway_kafka, [good[3]])
+        (dead,) = await dead_letters.until(bool)
+
+    # The header is not one of ours, so its record is taken; a dead letter shows the name with backslashes.
+    await until_recorded(ledger, user_id, 4)
+    assert dead.value == hopeless.value
+    assert header(dead, "t\\xeate") == "1"
+
+
+async def test_what_a_producer_compressed_is_stored_so_that_no_reader_needs_its_codec(
+    gateway_kafka: KafkaSettings, ledger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_id = uuid4()
+    record = a_record(a_submission(user_id), user_id)
+    codecs: list[int] = []
+
+    class Noting(TolerantRecords):
+        def next_batch(self) -> Any:
+            batch = super().next_batch()
+            if record.key and record.key in self._data:
+                codecs.append(batch.compression_type)
+            return batch
+
+    async with reading(gateway_kafka, topics.LEDGER_SUBMISSIONS.name) as submissions:
+        monkeypatch.setattr(fetcher, "MemoryRecords", Noting)
+        await send_batch(gateway_kafka, [record] * 5, compression="gzip")
+        await submissions.until(lambda records: sum(each.key == record.key for each in records) == 5)
+
+    await until_recorded(ledger, user_id, 1)
+    assert set(codecs) == {0}
 
 
 async def test_the_same_record_ten_times_is_recorded_once(producer: Producer, ledger: Database) -> None:
