@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 from aiokafka.consumer import fetcher
+from aiokafka.errors import MessageSizeTooLargeError
 
 from contracts import topics
 from contracts.envelope import operation_id
@@ -152,6 +153,16 @@ async def test_what_a_producer_compressed_is_stored_so_that_no_reader_needs_its_
 
     await until_recorded(ledger, user_id, 1)
     assert set(codecs) == {0}
+
+
+async def test_a_batch_that_unpacks_to_more_than_the_topic_takes_is_refused_to_its_producer(
+    gateway_kafka: KafkaSettings,
+) -> None:
+    user_id = uuid4()
+    bomb = replace(a_record(a_submission(user_id), user_id), value=bytes(8_000_000))
+
+    with pytest.raises(MessageSizeTooLargeError):
+        await send_batch(gateway_kafka, [bomb], compression="gzip")
 
 
 async def test_the_same_record_ten_times_is_recorded_once(producer: Producer, ledger: Database) -> None:
