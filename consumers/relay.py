@@ -124,10 +124,11 @@ async def main(process: Process) -> None:
 
     async def check() -> list[str]:
         problems = [relay.problem for relay in relays if relay.problem]
+        # Asked, not concluded from sending: with Kafka away nothing is decided, so there may be nothing to send.
         try:
-            await producer.start()
+            await producer.ping()
         except Unavailable as error:
-            problems.append(str(error))
+            problems.append(f"Kafka does not answer ({error.__cause__!r})")
         return problems
 
     tasks = [asyncio.create_task(relay.run()) for relay in relays]

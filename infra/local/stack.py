@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -267,10 +268,14 @@ class LocalStack:
         hold_file(self.home, name).unlink(missing_ok=True)
         self._wait_for(name, Condition.READY)
 
-    def restart(self, name: str) -> None:
-        """Stop a process, start it, wait until it is ready."""
-        self.hold(name)
-        self.release(name)
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Keep a process stopped within the block; afterwards it runs and is ready, whatever happened."""
+        try:
+            self.hold(name)
+            yield
+        finally:
+            self.release(name)
 
     def _wait_for(self, name: str, condition: Condition, within_s: float = 60.0) -> None:
         deadline = time.monotonic() + within_s

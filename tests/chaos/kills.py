@@ -34,11 +34,18 @@ async def until_gone(pid: int) -> None:
         await asyncio.to_thread(psutil.Process(pid).wait, GONE_WITHIN_S)
 
 
-async def kill_and_keep_away(line: Line, process: str) -> datetime:
-    """Send SIGKILL and keep the process from being started until ``release``; return when it was killed."""
+@asynccontextmanager
+async def kept_away(line: Line, process: str) -> AsyncIterator[datetime]:
+    """Send SIGKILL and let nobody start the process again within the block; yield when it was killed.
+
+    Afterwards it runs and is ready, whatever happened in the block: other tests need it.
+    """
     killed_at = await kill(line, process)
-    await asyncio.to_thread(line.stack.hold, process)
-    return killed_at
+    try:
+        await asyncio.to_thread(line.stack.hold, process)
+        yield killed_at
+    finally:
+        await asyncio.to_thread(line.stack.release, process)
 
 
 @asynccontextmanager

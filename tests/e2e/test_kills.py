@@ -3,7 +3,6 @@
 Neighbouring tests kill different processes: the supervisor waits longer and longer for one that dies again and again.
 """
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -15,7 +14,7 @@ import pytest_asyncio
 from contracts import topics
 from contracts.topics import Topic
 from infra.local.stack import LocalStack
-from tests.chaos.kills import another, kill, kill_and_keep_away, until_gone
+from tests.chaos.kills import another, kept_away, kill, until_gone
 from tests.chaos.line import Line, open_line, until
 from tests.chaos.load import Load, all_roads
 from tests.chaos.mails import mails_to, register, until_all_marked, until_leased, until_mailed
@@ -123,7 +122,7 @@ async def test_a_ledger_consumer_killed_with_all_but_the_totals_written_loses_an
                 "gateway": "Kafka does not answer",
                 "ledger-consumer": "ledger.submissions: Kafka does not answer",
                 "identity-consumer": "identity.submissions: Kafka does not answer",
-                "relay": "publish to ledger.journal",
+                "relay": "Kafka does not answer",
             },
             id="Kafka",
         ),
@@ -134,11 +133,10 @@ async def test_a_server_killed_and_away_for_a_while_is_waited_for_and_named_as_t
 ) -> None:
     before = line.processes()
     async with under_load(line) as load:
-        await kill_and_keep_away(line, server)
-        for process, reason in reasons.items():
-            await line.until_unready(process, reason)
-        started_at = datetime.now(UTC)
-        await asyncio.to_thread(line.stack.release, server)
+        async with kept_away(line, server):
+            for process, reason in reasons.items():
+                await line.until_unready(process, reason)
+            started_at = datetime.now(UTC)
         answers_at = datetime.now(UTC)
         recoveries.note(f"{server}, from its start until it answers", (answers_at - started_at).total_seconds())
         recoveries.note(f"{server}, from when it answers", await recovery_s(line, load, answers_at))
@@ -149,13 +147,11 @@ async def test_a_server_killed_and_away_for_a_while_is_waited_for_and_named_as_t
 
 async def test_without_redis_recording_goes_on(line: Line, recoveries: Recoveries) -> None:
     before = line.processes()
-    async with under_load(line) as load:
-        killed_at = await kill_and_keep_away(line, "redis")
+    async with under_load(line) as load, kept_away(line, "redis") as killed_at:
         for road in load.roads:
             recoveries.note(f"redis away, by {road}", await recovery_s(line, load, killed_at, road))
         for process, reason in {"gateway": "Redis does not answer", "celery-worker": "Redis"}.items():
             await line.until_unready(process, reason)
-        await asyncio.to_thread(line.stack.release, "redis")
 
     assert line.processes() == before, "somebody had to be started again"
     await assert_all_is_true(line, load)

@@ -110,34 +110,27 @@ def clear_tries(stack: LocalStack) -> None:
 
 
 def test_without_redis_nobody_gets_in_and_those_who_are_go_on(stack: LocalStack) -> None:
-    with a_person(stack) as ann:
-        stack.hold("redis")
-        try:
-            sign_in = ann.http.post("/sessions", json={"username": ann.username, "password": PASSWORD})
-            assert sign_in.status_code == 503
-            assert int(sign_in.headers["retry-after"]) > 0
-            body = {"email": an_address(), "base_currency": "EUR", "time_zone": "UTC"}
-            assert ann.http.post("/registrations", json=body).status_code == 503
+    with a_person(stack) as ann, stack.held("redis"):
+        sign_in = ann.http.post("/sessions", json={"username": ann.username, "password": PASSWORD})
+        assert sign_in.status_code == 503
+        assert int(sign_in.headers["retry-after"]) > 0
+        body = {"email": an_address(), "base_currency": "EUR", "time_zone": "UTC"}
+        assert ann.http.post("/registrations", json=body).status_code == 503
 
-            assert ann.record()["amount"] == "24.47"
-            assert ann.get("/transactions").json()["items"]
-            because = ann.get(str(ann.http.base_url.copy_with(path="/health/ready"))).json()["because"]
-            assert "Redis does not answer" in because
-        finally:
-            stack.release("redis")
+        assert ann.record()["amount"] == "24.47"
+        assert ann.get("/transactions").json()["items"]
+        because = ann.get(str(ann.http.base_url.copy_with(path="/health/ready"))).json()["because"]
+        assert "Redis does not answer" in because
 
 
 def test_without_its_databases_reads_say_so_and_writes_too(stack: LocalStack) -> None:
     with a_person(stack) as ann:
-        stack.hold("postgres")
-        try:
+        with stack.held("postgres"):
             reading = ann.get("/transactions")
             assert (reading.status_code, reading.headers["content-type"]) == (503, "application/problem+json")
             wait_for(lambda: write(ann).status_code == 503, 8)
             answer = ann.post("/transactions", {"amount": "1", "category": "x"}, idempotency_key="mine")
             assert answer.json()["idempotency_key"] == "mine"
-        finally:
-            stack.release("postgres")
         wait_for(lambda: write(ann).status_code == 202, 20)
         wait_for(lambda: ann.get("/transactions").status_code == 200, 20)
 

@@ -44,22 +44,18 @@ async def mails_to(stack: LocalStack, address: str, count: int, within_s: float)
 async def test_the_code_arrives_by_the_nudge_alone(stack: LocalStack, producer: Producer) -> None:
     code_key = settings_from(stack.environment("identity-consumer"), IdentityKeys).code
     registration_id, address = uuid4(), f"{uuid4().hex}@example.org"
-    stack.hold("celery-beat")
-    try:
+    with stack.held("celery-beat"):
         for issue, message in enumerate(
             (a_request(registration_id, email=address), VerificationCodeRequested(registration_id=registration_id)), 1
         ):
             await producer.send(a_record(message, None, topic=topics.IDENTITY_SUBMISSIONS))
             mails = await mails_to(stack, address, issue, within_s=15)
             assert derive_code(code_key, registration_id, issue) in str(mails[0])
-    finally:
-        stack.release("celery-beat")
 
 
 async def test_the_code_arrives_by_the_clock_where_the_nudge_was_lost(stack: LocalStack, producer: Producer) -> None:
     address = f"{uuid4().hex}@example.org"
-    stack.hold("celery-worker")
-    await producer.send(a_record(a_request(uuid4(), email=address), None, topic=topics.IDENTITY_SUBMISSIONS))
-    stack.release("celery-worker")
+    with stack.held("celery-worker"):
+        await producer.send(a_record(a_request(uuid4(), email=address), None, topic=topics.IDENTITY_SUBMISSIONS))
 
     assert len(await mails_to(stack, address, 1, within_s=20)) == 1
