@@ -78,6 +78,7 @@ class BatchSubscription:
             batch_timeout_ms=wait_ms,
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.NACK_ON_ERROR,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
             session_timeout_ms=6_000,
             heartbeat_interval_ms=2_000,
             parser=_raw_batch,

@@ -7,7 +7,7 @@ say enough. No finding means that the books are right.
 from collections.abc import Sequence
 from uuid import UUID
 
-from infra.postgres.engine import Database
+from infra.postgres.engine import Database, reading_whole_tables
 
 _MONTHS = """
     WITH moved AS (
@@ -97,4 +97,5 @@ async def check_ledgers(database: Database, ledger_ids: Sequence[UUID] | None = 
         # One snapshot: what is recorded meanwhile must not look like a difference.
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
+        await reading_whole_tables(connection)
         return [row[0] for check in CHECKS for row in await connection.fetch(check, ledger_ids)]
