@@ -59,13 +59,12 @@ def prepare_kafka(home: Home, servers: Servers, ports: dict[str, int], secrets: 
     shutil.rmtree(half, ignore_errors=True)
     settings = home.kafka / "format.properties"
     write_whole(settings, _properties(half, ports, secrets))
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     users = [
         f"SCRAM-SHA-512=[name={user},password={secrets.kafka_password(user)}]"
         for user in KAFKA_USERS
         if user != "controller"
     ]
-    arguments = ["format", "--cluster-id", cluster, "--config", str(settings)]
+    arguments = ["format", "--cluster-id", new_cluster_id(), "--config", str(settings)]
     arguments += [word for user in users for word in ("--add-scram", user)]
     # An argument file, because everybody on this machine can read a command line.
     file = home.kafka / "format.args"
@@ -79,6 +78,16 @@ def prepare_kafka(home: Home, servers: Servers, ports: dict[str, int], secrets: 
             f"Kafka's data folder could not be formatted: {' '.join((done.stderr or done.stdout).split())[:300]}"
         )
     half.rename(data)
+
+
+def new_cluster_id() -> str:
+    """Return an id for a new cluster: a random UUID as Kafka writes it.
+
+    As in Kafka itself none begins with a dash: one in 64 would, and be taken for an option.
+    """
+    while (text := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return text
 
 
 def kafka_process(home: Home, servers: Servers, port: int, start_cache: Path | None = None) -> Process:
