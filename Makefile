@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up down test bench chaos lint fmt lock clean
 
-# The newest interpreter of at least 3.11; PYTHON=/path/to/python chooses another.
+# The first interpreter found that is at least 3.11; PYTHON=/path/to/python chooses another.
 PYTHON ?= $(firstword $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p; done))
 BIN := .venv/bin
