@@ -25,8 +25,16 @@ async def consume(
             problems.append(f"PostgreSQL: {error} ({error.__cause__!r})")
         return problems
 
+    async def start() -> None:
+        """Start all subscriptions or none: one that runs would be started a second time, and lose its first place."""
+        try:
+            await broker.start()
+        except BaseException:
+            await broker.stop()
+            raise
+
     try:
-        if await process.until_done(broker.start, "connect to Kafka"):
+        if await process.until_done(start, "connect to Kafka"):
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(process.readiness.watch(check))
                 await process.stopping.wait()

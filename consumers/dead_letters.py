@@ -1,13 +1,16 @@
 """Dead letters: a record we cannot take, kept untouched beside the reason, so that a person can look and replay it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import msgspec
 from prometheus_client import Counter
 
 from consumers.records import KafkaRecord
+from contracts.envelope import OURS
 from contracts.messages import utc_text
 from contracts.topics import dead_letter_of
-from infra.kafka.producer import Producer, Record
+from infra.kafka.producer import Producer, Record, fits
 from infra.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -17,6 +20,15 @@ DEAD_LETTERS = Counter("cash_dead_letters_total", "Records sent to a dead-letter
 _REASON_LENGTH_MAX = 1000
 
 
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record that cannot be taken. ``cause`` is ``malformed`` or ``defect``; ``reason`` is for the operator."""
+
+    record: KafkaRecord
+    cause: str
+    reason: str
+    attempts: int = 1
+
+
 class DeadLetters:
     """Sends records to the dead-letter topic of where they came from."""
 
@@ -24,34 +36,53 @@ class DeadLetters:
         """Send with this producer."""
         self._producer = producer
 
-    async def send(self, record: KafkaRecord, *, cause: str, reason: str, attempts: int) -> None:
-        """Send key, value and headers as they were, with our own headers behind them, and wait until Kafka has it.
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Send key, value and headers as they were, with our own headers behind them, and wait until Kafka has all.
 
-        ``cause`` is ``malformed`` or ``defect``; ``reason`` a sentence for the operator. Sending twice is harmless: a
-        dead letter is known by its source topic, partition and offset.
+        Sending twice is harmless: a dead letter is known by its source topic, partition and offset. An import whose
+        grant ended makes a million of them, so they go together, and the log has a line for each reason.
 
         Raises:
-            Unavailable: Kafka did not take it; the batch must be delivered again.
+            Unavailable: Kafka did not take them all; the batch must be delivered again.
         """
-        ours = {
-            "deadletter_cause": cause,
-            "deadletter_reason": reason[:_REASON_LENGTH_MAX],
-            "deadletter_topic": record.topic,
-            "deadletter_partition": str(record.partition),
-            "deadletter_offset": str(record.offset),
-            "deadletter_attempts": str(attempts),
-            "deadletter_at": utc_text(datetime.now(UTC)),
-        }
-        headers = [*record.headers, *((name, text.encode()) for name, text in ours.items())]
-        # Kafka takes no record without both a key and a value; this one got past some other client.
-        value = b"" if record.key is None and record.value is None else record.value
-        await self._producer.send(Record(dead_letter_of(record.topic).name, record.key, value, headers))
-        DEAD_LETTERS.labels(record.topic, cause).inc()
-        log.warning(
-            "record sent to dead letters",
-            cause=cause,
-            reason=reason,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-        )
+        if not letters:
+            return
+        at = datetime.now(UTC)
+        await self._producer.send_all([_to_record(letter, at) for letter in letters])
+        alike: dict[tuple[str, str, str], list[KafkaRecord]] = {}
+        for letter in letters:
+            alike.setdefault((letter.record.topic, letter.cause, letter.reason), []).append(letter.record)
+        for (topic, cause, reason), (first, *more) in alike.items():
+            DEAD_LETTERS.labels(topic, cause).inc(1 + len(more))
+            log.warning(
+                "records sent to dead letters",
+                records=1 + len(more),
+                cause=cause,
+                reason=reason,
+                topic=topic,
+                partition=first.partition,
+                offset=first.offset,
+            )
+
+
+def _to_record(letter: DeadLetter, at: datetime) -> Record:
+    record = letter.record
+    ours = {
+        "deadletter_cause": letter.cause,
+        "deadletter_reason": letter.reason[:_REASON_LENGTH_MAX],
+        "deadletter_topic": record.topic,
+        "deadletter_partition": str(record.partition),
+        "deadletter_offset": str(record.offset),
+        "deadletter_attempts": str(letter.attempts),
+        "deadletter_at": utc_text(at),
+    }
+    behind = [(name, text.encode()) for name, text in ours.items()]
+    # Kafka takes no record without both a key and a value; this one got past some other client.
+    value = b"" if record.key is None and record.value is None else record.value
+    topic = dead_letter_of(record.topic).name
+    whole = Record(topic, record.key, value, [*record.headers, *behind])
+    if fits(whole):
+        return whole
+    # Names that are not UTF-8 grow as they are read: what nobody understands is left behind, and that is said.
+    known = [(name, value) for name, value in record.headers if name in OURS]
+    return Record(topic, record.key, value, [*known, *behind, ("deadletter_headers", b"left out: too large")])

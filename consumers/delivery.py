@@ -14,7 +14,7 @@ from uuid import UUID
 
 import prometheus_client as prometheus
 
-from consumers.dead_letters import DeadLetters
+from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.domain.decisions import Asked, Decision
 from consumers.records import GrantReader, KafkaRecord, Received, receive
 from consumers.repositories import operations
@@ -22,7 +22,7 @@ from consumers.repositories.outbox import insert_outbox
 from contracts.errors import MalformedMessage
 from contracts.messages import JournalEntry, OperationState, Submission
 from infra.errors import Unavailable
-from infra.postgres.engine import Connection, Database
+from infra.postgres.engine import Connection, Database, without_rows
 from infra.redis.wakeups import Wakeups
 from infra.telemetry.logs import get_logger
 from infra.telemetry.traces import trace_id_of, tracing
@@ -125,8 +125,7 @@ class Delivery(Generic[S]):
             if received:
                 await self._take(received)
             # Last, so that a batch put back because a database is down does not send its dead letters every time.
-            for record, reason in malformed:
-                await self._dead_letters.send(record, cause="malformed", reason=reason, attempts=1)
+            await self._dead_letters.send(malformed)
         except Unavailable as error:
             BACKOFFS.labels(self._name).inc()
             log.warning("batch put back", operation=str(error), cause=repr(error.__cause__), wait_s=self._backoff_s)
@@ -135,16 +134,16 @@ class Delivery(Generic[S]):
             raise
         self._backoff_s = BACKOFF_FIRST_S
 
-    def _receive(self, records: Sequence[KafkaRecord]) -> tuple[list[Received], list[tuple[KafkaRecord, str]]]:
+    def _receive(self, records: Sequence[KafkaRecord]) -> tuple[list[Received], list[DeadLetter]]:
         """Read each record alone; return the submissions, and the records that are none with the reasons."""
         read_grant = _once_per_grant(self._read_grant)
         received: list[Received] = []
-        malformed: list[tuple[KafkaRecord, str]] = []
+        malformed: list[DeadLetter] = []
         for record in records:
             try:
                 received.append(receive(record, read_grant))
             except MalformedMessage as error:
-                malformed.append((record, str(error)))
+                malformed.append(DeadLetter(record, "malformed", str(error)))
         return received, malformed
 
     async def _take(self, received: Sequence[Received]) -> None:
@@ -176,6 +175,8 @@ class Delivery(Generic[S]):
                 if each.operation_id in claimed:
                     claimed.discard(each.operation_id)  # the second of two equal records finds it taken
                     asked.append(each.asked(recorded_at))
+            if len(asked) < len(received):
+                await self._note_reused_keys(connection, received)
             if not asked:
                 return []
             states = await self._repository.load(connection, asked)
@@ -196,6 +197,20 @@ class Delivery(Generic[S]):
                 }
                 await insert_outbox(connection, journal, recorded_at, traceparents)
             return decided
+
+    async def _note_reused_keys(self, connection: Connection, received: Sequence[Received]) -> None:
+        """Say so where a key came again with other content, which changes nothing.
+
+        A sender who waits is refused by the gateway, which compares the same hashes; this is for those who do not.
+        """
+        hashes = await operations.request_hashes(connection, [each.operation_id for each in received])
+        reused = [each for each in received if hashes.get(each.operation_id) != each.request_hash]
+        if reused:
+            SUBMISSIONS.labels(self._name, "any", "key_reused").inc(len(reused))
+            log.warning(
+                "idempotency key came again with other content",
+                operations=[str(each.operation_id) for each in reused[:TRACES_LOGGED_MAX]],
+            )
 
     async def _answer(
         self, received: Sequence[Received], decided: Sequence[tuple[Asked[Submission], Decision]]
@@ -241,15 +256,15 @@ class Delivery(Generic[S]):
             else:
                 await self._answer([received], decided)
                 return
+        defect = without_rows(defect)
         # Counted before anything is done about it: a deployment so bad that not even that works must end as well.
         if self._defects_in_a_row >= DEFECTS_IN_A_ROW_MAX:
             raise TooManyDefects(f"{self._defects_in_a_row} submissions in a row failed; the next: {defect!r}")
         self._defects_in_a_row += 1
         with tracing(received.envelope.traceparent):
             log.error("submission failed", type=received.message.type, exc_info=defect)
-        await self._dead_letters.send(
-            received.record, cause="defect", reason=f"{type(defect).__name__}: {defect}", attempts=DEFECT_TRIES
-        )
+        reason = f"{type(defect).__name__}: {defect}"
+        await self._dead_letters.send([DeadLetter(received.record, "defect", reason, DEFECT_TRIES)])
         SUBMISSIONS.labels(self._name, received.message.noun, OperationState.FAILED).inc()
         async with self._database.transaction("mark an operation failed") as connection:
             recorded_at = await connection.fetchval("SELECT clock_timestamp()")

@@ -46,7 +46,8 @@ class Process:
         wait_s = CONNECT_WAIT_FIRST_S
         while not self.stopping.is_set():
             try:
-                await step()
+                if not await self._unless_stopped(step):
+                    return False
             except (Unavailable, KafkaError, OSError, TimeoutError) as error:
                 self.readiness.report([f"{what}: {error or type(error).__name__}"])
                 log.info("waiting", operation=what, cause=repr(error), wait_s=wait_s)
@@ -56,6 +57,21 @@ class Process:
             else:
                 return True
         return False
+
+    async def _unless_stopped(self, step: Callable[[], Awaitable[object]]) -> bool:
+        """Take a step, which is cancelled when the process is stopped meanwhile; return whether it was done."""
+        taking, stopping = asyncio.ensure_future(step()), asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not taking.done():
+                taking.cancel()
+                await asyncio.wait({taking})
+        if taking.cancelled():
+            return False
+        taking.result()
+        return True
 
 
 def run(name: str, main: Callable[[Process], Awaitable[None]]) -> None:

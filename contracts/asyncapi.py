@@ -54,6 +54,9 @@ _DEAD_LETTER_HEADERS: Json = {
     "deadletter_attempts": _text("How often it was tried.", pattern="^[0-9]+$"),
     "deadletter_at": _text("When it was given up (RFC 3339).", format="date-time"),
 }
+_LEFT_OUT: Json = {
+    "deadletter_headers": _text("There where headers that are none of ours were left out, being too large."),
+}
 _REQUIRED = ["ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "content-type"]
 
 
@@ -77,7 +80,7 @@ def asyncapi_document() -> Json:
                 "SubmissionHeaders": _headers(
                     {**_COMMON, **_SUBMISSION}, [*_REQUIRED, "ce_idempotencykey", "ce_operationid", "ce_requesthash"]
                 ),
-                "DeadLetterHeaders": _headers(_DEAD_LETTER_HEADERS, list(_DEAD_LETTER_HEADERS)),
+                "DeadLetterHeaders": _headers({**_DEAD_LETTER_HEADERS, **_LEFT_OUT}, list(_DEAD_LETTER_HEADERS)),
             },
         },
     }

@@ -107,6 +107,9 @@ def from_headers(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
                 fields[field] = UUID(text)
             except ValueError:
                 raise MalformedMessage(f"{header} is not a UUID.") from None
+    # What is no trace of W3C is none at all: it goes on into the journal, which is kept for ever.
+    if not _TRACEPARENT.fullmatch(fields.get("traceparent", "")):
+        fields.pop("traceparent", None)
     key = fields.get("idempotency_key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise MalformedMessage("ce_idempotencykey is not 1 to 255 printable ASCII characters.")
@@ -116,6 +119,7 @@ def from_headers(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
 OURS = frozenset({"ce_specversion", "ce_time", *_FIELDS})
 """The headers that mean something to us."""
 
+_TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 #: CloudEvents 1.0.2, type system, String. NUL among them is what PostgreSQL would refuse later.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 from datetime import UTC, date, datetime
+from functools import cache
+from importlib.resources import files
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
@@ -48,6 +50,10 @@ _MOMENT = re.compile(
 
 #: What IDNA leaves; no brackets, quotes or second ``@``, which NFKC can make of other characters.
 _DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+
+
+#: Sharp s, final sigma and the two joiners: IDNA 2003, which Python has, makes other names of them (RFC 5894, 7.2).
+_DEVIATIONS = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
 
 
 def _read_day_or_moment(value: object) -> object:
@@ -96,17 +102,26 @@ def name_key(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
+@cache
+def time_zones() -> frozenset[str]:
+    """Return the time zones people may choose, by their IANA names: those of the ``tzdata`` this version ships.
+
+    Not whatever this machine has beside them (``localtime``): a ledger's days must be the same wherever it is served.
+    """
+    return frozenset(files("tzdata").joinpath("zones").read_text("ascii").split()) - {"Factory"}
+
+
 def email_key(address: str) -> str:
     """Return the key under which an e-mail address is one person's: trimmed, NFC, case-folded, its domain as mail goes.
 
     RFC 5321 lets a mail server tell ``Ann@`` from ``ann@``; none in use does, and people type both.
     """
-    folded = unicodedata.normalize("NFC", address.strip()).casefold()
-    local, at, domain = folded.rpartition("@")
+    typed = unicodedata.normalize("NFC", address.strip())
+    local, at, domain = typed.rpartition("@")
     try:
-        return f"{local}@{mail_domain(domain)}" if at else folded
+        return f"{local.casefold()}@{mail_domain(domain)}" if at else typed.casefold()
     except UnicodeError:
-        return folded  # No mail ever goes there.
+        return typed.casefold()  # No mail ever goes there.
 
 
 def mail_domain(typed: str) -> str:
@@ -115,6 +130,8 @@ def mail_domain(typed: str) -> str:
     Raises:
         UnicodeError: no host has this name.
     """
+    if _DEVIATIONS.search(typed):
+        raise UnicodeError("a letter that IDNA 2003 and 2008 read differently: the mail might be another person's")
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", typed).casefold())
     domain = folded.encode("idna").decode("ascii").lower().removesuffix(".")
     if not _DOMAIN.fullmatch(domain):

@@ -19,7 +19,8 @@ class UserSubmitted(Submission):
     """A verified registration chose its username and password (``cashflow.user.submitted.v1``).
 
     Travels on ``identity.submissions`` keyed by ``registration_id``. The Argon2id hash of the password travels sealed
-    for the identity consumer, bound to registration and username. Becomes ``UserRegistered``, or a refused operation.
+    for the identity consumer, bound to registration and username. The code is proven once more: who only knows the
+    registration cannot take it over. Becomes ``UserRegistered``, or a refused operation.
     """
 
     type: ClassVar[str] = "cashflow.user.submitted.v1"
@@ -29,6 +30,10 @@ class UserSubmitted(Submission):
     unhashed: ClassVar[frozenset[str]] = frozenset({"sealed_password_hash"})
 
     registration_id: UUID
+    proof: str = Field(
+        pattern="^[0-9a-f]{64}$",
+        description="Of the mailed code once more: a registration's id stands on topics, its code does not.",
+    )
     username: str = Field(pattern=USERNAME_PATTERN)
     sealed_password_hash: str = Field(
         max_length=1024, description="``key id:base64(nonce and AES-256-GCM ciphertext)``."

@@ -95,9 +95,9 @@ def create_app(settings: AllSettings) -> ASGIApp:
             "Kafka": producer.ping,
             "the users database": users.ping,
             "the ledger database": ledger.ping,
-            "Redis": limits.ping,
-            "the channel of wake-ups": hear_wakeups,
         },
+        # Without Redis nobody new gets in (limits fail closed); whoever is signed in records and reads on.
+        {"Redis": limits.ping, "the channel of wake-ups": hear_wakeups},
         ended,
     )
 

@@ -1,9 +1,7 @@
 """The fields people send: the base of every request body, and a sentence for each field that is not as it should be."""
 
 import unicodedata
-from functools import cache
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -53,15 +51,14 @@ def _known_currency(code: str) -> str:
 
 
 def _known_zone(name: str) -> str:
-    if name not in _time_zones():
+    if name not in text.time_zones():
         raise ValueError("not a zone of the IANA database")
     return name
 
 
-@cache
-def _time_zones() -> frozenset[str]:
-    """Return the names, read once: looking walks through the disk."""
-    return frozenset(available_timezones())
+def _mailable(address: str) -> str:
+    text.mail_domain(address.rpartition("@")[2])
+    return address
 
 
 def _password(password: str) -> str:
@@ -119,6 +116,7 @@ Email = Annotated[
     StringConstraints(
         max_length=254, pattern=rf"^[^@{_NOT_MAILED}]{{1,64}}@[^@.{_NOT_MAILED}]+(\.[^@.{_NOT_MAILED}]+)+$"
     ),
+    AfterValidator(_mailable),
     saying("Send an e-mail address, such as ann@example.org, of up to 254 characters."),
     Field(examples=["ann@example.org"]),
 ]

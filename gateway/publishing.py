@@ -156,13 +156,15 @@ async def _check_content(
     """Raise ``Refused`` where the operation decided other content than ours, naming the fields that differ."""
     if operation.request_hash == digest:
         return
-    earlier = msgspec.json.decode(await find_request(database, operation.id) or b"{}")
-    ours = msgspec.json.decode(value)
-    names = (earlier.keys() | ours.keys()) - message.unhashed
-    differing = sorted(field_of(name) for name in names if earlier.get(name) != ours.get(name))
+    differing: list[str] = []
+    if request := await find_request(database, operation.id):
+        earlier, ours = msgspec.json.decode(request), msgspec.json.decode(value)
+        names = (earlier.keys() | ours.keys()) - message.unhashed
+        # A field that is absent and one that is null are not the same content.
+        differing = sorted(field_of(name) for name in names if earlier.get(name, ...) != ours.get(name, ...))
+    what = f"; what differs: {', '.join(differing)}" if differing else ""
     raise Refused(
         RefusalCode.IDEMPOTENCY_KEY_REUSED,
-        f"This idempotency key was used for other content; what differs: {', '.join(differing)}. "
-        "Send the same content again, or use a new key.",
+        f"This idempotency key was used for other content{what}. Send the same content again, or use a new key.",
         differing,
     )

@@ -2,34 +2,50 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 from gateway.ended_sessions import AGE_S_MAX, EndedSessions
 from infra.errors import Unavailable
 
-CHECK_S_MAX = 2.0
+#: Less than whoever asks us waits (the local supervisor: two seconds).
+CHECK_S_MAX = 1.5
+
+Ping: TypeAlias = Callable[[], Awaitable[None]]
+Pings: TypeAlias = Mapping[str, Ping]
+"""By the name people know a dependency under."""
 
 
 class Readiness:
     """Asks each dependency when it is asked itself."""
 
-    def __init__(self, pings: Mapping[str, Callable[[], Awaitable[None]]], ended: EndedSessions) -> None:
-        """Keep the pings, by the name people know the dependency under."""
-        self._pings = pings
+    def __init__(self, needed: Pings, missed: Pings, ended: EndedSessions) -> None:
+        """Keep the pings: of what every request needs, and of what some are refused without, or slower."""
+        self._needed = needed
+        self._missed = missed
         self._ended = ended
+
+    async def shortcomings(self) -> list[str]:
+        """Return what does not work while most does: it takes no gateway out of service, since all would go at once."""
+        return await _asked(self._missed)
 
     async def problems(self) -> list[str]:
         """Return what keeps us from being ready; empty when we are."""
-        found = await asyncio.gather(*(self._problem(name, ping) for name, ping in self._pings.items()))
-        problems = [problem for problem in found if problem]
+        problems = await _asked(self._needed)
         if (age_s := self._ended.age_s()) > AGE_S_MAX:
             shown = "never" if age_s == float("inf") else f"{age_s:.0f} s ago"
             problems.append(f"ended sessions were last read {shown}")
         return problems
 
-    async def _problem(self, name: str, ping: Callable[[], Awaitable[None]]) -> str | None:
-        try:
-            async with asyncio.timeout(CHECK_S_MAX):
-                await ping()
-        except (Unavailable, TimeoutError):
-            return f"{name} does not answer"
-        return None
+
+async def _asked(pings: Pings) -> list[str]:
+    found = await asyncio.gather(*(_problem(name, ping) for name, ping in pings.items()))
+    return [problem for problem in found if problem]
+
+
+async def _problem(name: str, ping: Ping) -> str | None:
+    try:
+        async with asyncio.timeout(CHECK_S_MAX):
+            await ping()
+    except (Unavailable, TimeoutError):
+        return f"{name} does not answer"
+    return None

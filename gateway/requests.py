@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from litestar import Request
-from litestar.datastructures import State
+from litestar.datastructures import URL, State
 from litestar.exceptions import ClientException
 from litestar.plugins.pydantic import PydanticInitPlugin
 from pydantic import ValidationError
@@ -31,6 +31,11 @@ class JsonRequest(Request[Principal, Any, State]):
     """
 
     _whole: bytes | None = None
+
+    @property
+    def url(self) -> URL:
+        """The address asked for, without the host: Litestar reads it, and what stands in ``Host`` may be no host."""
+        return URL.from_components(path=self.scope["path"])
 
     def sent(self, name: bytes) -> str | None:
         """Return a header by its lower-case name; :class:`gateway.observing.Observed` has put them into the scope."""

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache
 from uuid import UUID, uuid5
-from zoneinfo import available_timezones
 
 from consumers.domain.decisions import Asked, Change, Decision
 from consumers.domain.names import Names
@@ -24,7 +22,7 @@ from contracts.registrations import (
     VerificationCodeRequested,
     VerificationSubmitted,
 )
-from contracts.text import email_key
+from contracts.text import email_key, time_zones
 
 
 class RegistrationState(StrEnum):
@@ -176,7 +174,7 @@ def decide_registration(asked: Asked[RegistrationRequested], registration: Regis
         exponent_of(message.base_currency)
     except UnknownCurrency:
         return _refuse(RefusalCode.CURRENCY_UNKNOWN, "Give a currency of ISO 4217, as in EUR.", "base_currency")
-    if message.time_zone not in _time_zones():
+    if message.time_zone not in time_zones():
         return _refuse(RefusalCode.TIME_ZONE_UNKNOWN, "Give a time zone of IANA, as in Europe/Berlin.", "time_zone")
     started = RegistrationStarted(
         email=message.email,
@@ -210,15 +208,25 @@ def decide_verification(asked: Asked[VerificationSubmitted], registration: Regis
     if registration.code_expires_at is None or asked.recorded_at >= registration.code_expires_at:
         minutes = CODE_LIFETIME_S // 60
         return _refuse(RefusalCode.CODE_EXPIRED, f"A code works for {minutes} minutes; ask for another one.", "code")
-    if registration.attempts >= ATTEMPTS_PER_ISSUE_MAX:
-        return _refuse(RefusalCode.CODE_SPENT, "This code was tried too often; ask for another one.", "code")
-    right = hmac.compare_digest(registration.proofs.get(registration.issue, ""), asked.message.proof)
-    if not right or registration.known:
-        left = ATTEMPTS_PER_ISSUE_MAX - registration.attempts - 1
-        advice = f"tries left: {left}" if left else "that was the last try; ask for another code"
-        refusal = Refusal(RefusalCode.CODE_WRONG, f"That is not the code of the newest mail; {advice}.", "code")
-        return Decision(refusal=refusal, changes=(CodeTried(),))
+    if wrong := refuse_wrong_code(registration, asked.message.proof, after_the_last="ask for another code"):
+        return wrong
     return Decision(changes=(AddressVerified(),), journal=(RegistrationVerified(registration_id=registration.id),))
+
+
+def refuse_wrong_code(registration: Registration, proof: str, *, after_the_last: str) -> Decision | None:
+    """Refuse, and count, a code that is not the newest issue's or was tried too often; ``None`` where it is right.
+
+    ``after_the_last`` says what to do when no try is left.
+    """
+    if registration.attempts >= ATTEMPTS_PER_ISSUE_MAX:
+        return _refuse(RefusalCode.CODE_SPENT, f"This code was tried too often; {after_the_last}.", "code")
+    right = hmac.compare_digest(registration.proofs.get(registration.issue, ""), proof)
+    if right and not registration.known:
+        return None
+    left = ATTEMPTS_PER_ISSUE_MAX - registration.attempts - 1
+    advice = f"tries left: {left}" if left else f"that was the last try; {after_the_last}"
+    refusal = Refusal(RefusalCode.CODE_WRONG, f"That is not the code of the newest mail; {advice}.", "code")
+    return Decision(refusal=refusal, changes=(CodeTried(),))
 
 
 def refuse_ended(registration: Registration, moment: datetime) -> Refusal | None:
@@ -250,8 +258,3 @@ def _already_verified() -> Refusal:
 
 def _refuse(code: RefusalCode, detail: str, field: str | None = None) -> Decision:
     return Decision(refusal=Refusal(code, detail, field))
-
-
-@cache
-def _time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())

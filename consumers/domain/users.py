@@ -5,7 +5,13 @@ from datetime import datetime
 from uuid import UUID
 
 from consumers.domain.decisions import Asked, Decision
-from consumers.domain.registrations import Registration, RegistrationChange, RegistrationState, refuse_ended
+from consumers.domain.registrations import (
+    Registration,
+    RegistrationChange,
+    RegistrationState,
+    refuse_ended,
+    refuse_wrong_code,
+)
 from contracts.refusals import Refusal, RefusalCode
 from contracts.text import name_key
 from contracts.users import UserRegistered, UserSubmitted
@@ -41,13 +47,16 @@ class UserCreated(RegistrationChange):
 def decide_user(asked: Asked[UserSubmitted], registration: Registration) -> Decision:
     """Decide whether a verified registration becomes a user of this name.
 
-    A taken address is told apart here only: whoever comes this far has proven that it is theirs.
+    A taken address is told apart here only: whoever comes this far has proven that it is theirs. The code counts for as
+    long as the registration does: it was typed in time once.
     """
     message = asked.message
     if refusal := refuse_ended(registration, asked.recorded_at):
         return Decision(refusal=refusal)
     if registration.state is not RegistrationState.VERIFIED:
         return _refuse(RefusalCode.REGISTRATION_NOT_VERIFIED, "Type the mailed code first.")
+    if wrong := refuse_wrong_code(registration, message.proof, after_the_last="start a new registration"):
+        return wrong
     if not registration.names.is_free("email", registration.email_key):
         return _refuse(RefusalCode.EMAIL_TAKEN, "This address has a user already; sign in.")
     username_key = name_key(message.username)

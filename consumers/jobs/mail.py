@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import traceback
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -135,9 +136,10 @@ async def _attempt(mail: Record, mailer: Mailer, code_key: SecretKey) -> tuple[O
         return Outcome.ABANDONED, str(error)
     except Unavailable as error:
         return _again_or_never(mail), str(error)
-    except Exception as error:  # a defect in one mail must not stop everybody else's
-        log.error("mail met a defect", mail=mail["id"], exc_info=error)
-        # Only its kind is kept: the text of such an error may hold the letter.
+    except Exception as error:  # noqa: BLE001 - a defect in one mail must not stop everybody else's
+        # Only its kind and place are kept: the text of such an error may hold the letter.
+        *_, place = traceback.extract_tb(error.__traceback__)
+        log.error("mail met a defect", mail=mail["id"], error=type(error).__name__, at=f"{place.name}, {place.lineno}")
         return _again_or_never(mail), type(error).__name__
     return Outcome.SENT, None
 

@@ -23,6 +23,8 @@ _CLAIM = """
     RETURNING id
 """
 
+_HASHES = "SELECT id, request_hash FROM operations WHERE id = ANY($1::uuid[])"
+
 _REFUSE = """
     UPDATE operations
     SET state = 'refused', refusal_code = refused.code, refusal_detail = refused.detail, refusal_field = refused.field,
@@ -53,7 +55,7 @@ async def claim(
         [each.envelope.user_id for _, each in rows],
         [each.message.noun for _, each in rows],
         [each.idempotency_key for _, each in rows],
-        [each.message.resource_id(operation_id) for operation_id, each in rows],
+        [None if state is OperationState.FAILED else each.message.resource_id(operation) for operation, each in rows],
         [bytes.fromhex(each.request_hash) for _, each in rows],
         [_stored_request(each) for _, each in rows],
         [each.source.topic for _, each in rows],
@@ -63,6 +65,12 @@ async def claim(
         recorded_at,
     )
     return {row["id"] for row in claimed}
+
+
+async def request_hashes(connection: Connection, operation_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the hashes (hex) of what operations decided."""
+    rows = await connection.fetch(_HASHES, operation_ids)
+    return {row["id"]: row["request_hash"].hex() for row in rows}
 
 
 async def refuse(connection: Connection, refusals: Sequence[tuple[UUID, Refusal]]) -> None:

@@ -115,9 +115,9 @@ async def load_registrations(
     for each in asked:
         message = each.message
         registration = registrations[message.subject_id]
-        if isinstance(message, VerificationSubmitted):
+        if isinstance(message, VerificationSubmitted | UserSubmitted):
             registration.proofs = _proofs(registration.id, keys)
-        elif isinstance(message, UserSubmitted):
+        if isinstance(message, UserSubmitted):
             binding = password_binding(registration.id, name_key(message.username))
             hash_ = unseal(keys.seal, message.sealed_password_hash, bound_to=binding)
             registration.password_hashes = {**registration.password_hashes, each.operation_id: hash_}

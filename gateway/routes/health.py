@@ -1,5 +1,7 @@
 """Health and metrics, for the supervisor and Prometheus."""
 
+import asyncio
+
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -10,10 +12,11 @@ from gateway.services import Services
 
 
 class Health(msgspec.Struct, omit_defaults=True):
-    """How the process is, and what keeps it from being ready."""
+    """How the process is, what keeps it from being ready, and what does not work while most does."""
 
     status: str
     because: list[str] = []
+    without: list[str] = []
 
 
 @get("/health/live", tags=["health"])
@@ -29,10 +32,10 @@ async def get_live() -> Health:
 )
 async def get_ready(services: NamedDependency[Services]) -> Response[Health]:
     """Say whether everything that requests need is there."""
-    because = await services.readiness.problems()
+    because, without = await asyncio.gather(services.readiness.problems(), services.readiness.shortcomings())
     if because:
-        return Response(Health("not ready", because), status_code=503)
-    return Response(Health("ready"))
+        return Response(Health("not ready", because, without), status_code=503)
+    return Response(Health("ready", without=without))
 
 
 @get("/metrics", media_type=CONTENT_TYPE_LATEST, tags=["health"])

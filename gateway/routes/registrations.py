@@ -18,6 +18,7 @@ from gateway.queries.registrations import find_email_key
 from gateway.requests import WRITE, Asking, JsonRequest, asking_of, client_of
 from gateway.routes.answers import API, Accepted, JsonAnswer, accepted, answer_of, problems, settled
 from gateway.services import Services
+from gateway.settings import GatewaySettings
 from infra.secrets import SecretKey, password_binding, proof_of, registration_id, seal
 
 
@@ -49,23 +50,25 @@ class TypedCode(Body):
 
 
 class NewUser(Body):
-    """The name and password somebody chose."""
+    """The name and password somebody chose, and the code again: knowing the registration's id is not enough."""
 
+    code: Code
     username: Username
     password: NewPassword
 
-    def to_event(self, registration_id: UUID, password_hash: str, ring: dict[str, bytes]) -> UserSubmitted:
-        """Return the message, with the password's hash sealed for the identity consumer."""
+    def to_event(self, registration_id: UUID, password_hash: str, keys: GatewaySettings) -> UserSubmitted:
+        """Return the message, with a proof of the code, and the password's hash sealed for the identity consumer."""
         binding = password_binding(registration_id, name_key(self.username))
         return UserSubmitted(
             registration_id=registration_id,
+            proof=proof_of(keys.key_proof, registration_id, self.code),
             username=self.username,
-            sealed_password_hash=seal(ring, password_hash, bound_to=binding),
+            sealed_password_hash=seal(keys.key_seal, password_hash, bound_to=binding),
         )
 
 
 class AcceptedRegistration(Accepted):
-    """A step of a registration on its way; keep the id: it is the only key to the next steps."""
+    """A step of a registration on its way; keep the id for the next steps."""
 
     registration_id: UUID
 
@@ -171,12 +174,12 @@ async def choose_user(
     data: JSONBody[NewUser],
     services: NamedDependency[Services],
 ) -> JsonAnswer:
-    """Choose username and password of a verified registration."""
+    """Choose username and password of a verified registration, with the mailed code once more."""
     asking = asking_of(request)
     await services.limits.take("user", subject=str(registration_id), client=client_of(request))
     refuse_guessable(data.password, data.username)
     password_hash = await services.passwords.hash(data.password)
-    event = data.to_event(registration_id, password_hash, services.settings.key_seal)
+    event = data.to_event(registration_id, password_hash, services.settings)
     submitted = await services.publisher.submit(event, asking)
     if submitted.recorded:
         return settled(RegisteredUser(submitted.resource_id, data.username), submitted, asking, status=201)

@@ -171,9 +171,19 @@ _RECORD_OVERHEAD_BYTES = 512
 _MAX_MESSAGE_BYTES = {topic.name: topic.max_message_bytes for topic in TOPICS}
 
 
+def fits(record: Record) -> bool:
+    """Return whether its topic takes a record of this size."""
+    return _size(record) <= _MAX_MESSAGE_BYTES[record.topic]
+
+
 def _refuse_oversized(record: Record) -> None:
     """Refuse before sending: a broker's refusal costs every sender of this producer its place in the sequence."""
-    size = len(record.key or b"") + len(record.value or b"") + _RECORD_OVERHEAD_BYTES
-    size += sum(len(name) + len(value or b"") + 4 for name, value in record.headers)
-    if size > _MAX_MESSAGE_BYTES[record.topic]:
-        raise MessageTooLarge(f"A record of {size} bytes is larger than {record.topic} takes.")
+    if not fits(record):
+        raise MessageTooLarge(f"A record of {_size(record)} bytes is larger than {record.topic} takes.")
+
+
+def _size(record: Record) -> int:
+    # Most names are ASCII; one that is not takes up to four bytes a letter.
+    names = sum(len(name) if name.isascii() else len(name.encode()) for name, _ in record.headers)
+    values = sum(len(value or b"") + 4 for _, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + names + values + _RECORD_OVERHEAD_BYTES

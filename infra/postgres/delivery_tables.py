@@ -25,6 +25,7 @@ def define_operations(metadata: MetaData) -> Table:
 
     ``subject_id`` is the ledger, registration or user; ``user_id`` is null where nobody is signed in yet. ``request``
     is the submission's JSON as sent, less what its class leaves out of the hash. ``resource_id`` is what came of it.
+    Key and request are in no journal, so they are null in an operation that was rebuilt.
     """
     return Table(
         "operations",
@@ -33,14 +34,14 @@ def define_operations(metadata: MetaData) -> Table:
         Column("subject_id", Uuid, nullable=False),
         Column("user_id", Uuid),
         Column("noun", Text, nullable=False),
-        Column("idempotency_key", Text, nullable=False),
+        Column("idempotency_key", Text),
         Column("state", Text, nullable=False),
         Column("resource_id", Uuid),
         Column("refusal_code", Text),
         Column("refusal_detail", Text),
         Column("refusal_field", Text),
         Column("request_hash", LargeBinary, nullable=False),
-        Column("request", LargeBinary, nullable=False),
+        Column("request", LargeBinary),
         Column("recorded_at", MOMENT, nullable=False),
         Column("source_topic", Text, nullable=False),
         Column("source_partition", Integer, nullable=False),

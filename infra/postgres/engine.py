@@ -155,6 +155,13 @@ async def reading_whole_tables(connection: Connection) -> None:
     await connection.execute("; ".join(f"SET LOCAL {name} = on" for name in BY_KEY))
 
 
+def without_rows(error: Exception) -> Exception:
+    """Take out of an error what PostgreSQL shows of the row it refused: somebody's address or hash may stand in it."""
+    if isinstance(error, asyncpg.PostgresError):
+        error.detail = None
+    return error
+
+
 async def _keep(_: object) -> None:
     """Leave a returned connection as it is: nothing of ours outlives its database transaction (SET LOCAL).
 
@@ -168,4 +175,14 @@ async def unavailable(operation: str) -> AsyncIterator[None]:
     try:
         yield
     except RETRYABLE as error:
+        if isinstance(error, asyncpg.InterfaceError) and _is_wrong(error):
+            raise
         raise Unavailable(operation) from error
+
+
+def _is_wrong(error: asyncpg.InterfaceError) -> bool:
+    """Return whether asyncpg complains of what it was given: among its errors of this kind, most say a connection went.
+
+    The same again would fail for ever: it is a defect, and delivery must find the record.
+    """
+    return isinstance(error, ValueError) or "the server expects" in str(error)

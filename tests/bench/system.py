@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,14 +22,13 @@ from contracts.ledgers import personal_ledger_id
 from contracts.topics import Topic
 from gateway.settings import GatewaySettings
 from gateway.tokens import Tokens
-from infra.grants import Grant, issue_grant
 from infra.kafka.connection import connection_arguments
 from infra.local.processes import PROJECT
 from infra.local.stack import LocalStack
-from infra.secrets import parse_key_ring, signing_key
 from infra.settings import KafkaSettings, LedgerDatabaseSettings
 from tests.bench import bare_line
 from tests.bench.http_load import HOST, load, request_bytes
+from tests.builders.gateway import a_bulk_grant
 from tests.builders.settings import settings_from
 
 #: Which group takes what from which topic: where the work of the ledger consumer waits.
@@ -82,11 +80,7 @@ class System:
         token = Tokens(settings_from(environment, GatewaySettings)).access_token(
             user_id=user_id, session_id=uuid4(), username="bench", currency=CURRENCY, zone=ZONE
         )
-        ((key_id, seed), *_) = parse_key_ring(environment["CASH_TOKEN_SIGNING_KEY"]).items()
-        now = datetime.now(UTC)
-        grant = Grant(user_id, personal_ledger_id(user_id), CURRENCY, ZONE, now + timedelta(hours=2))
-        issuer = environment["CASH_PUBLIC_URL"]
-        return Person(user_id, token, issue_grant(signing_key(seed), key_id, issuer=issuer, grant=grant, issued_at=now))
+        return Person(user_id, token, a_bulk_grant(environment, user_id))
 
     async def open_ledger(self, person: Person) -> None:
         """Record a transaction in each category, so that ledger, accounts and categories are there."""

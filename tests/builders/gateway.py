@@ -5,14 +5,17 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 
+from contracts.ledgers import personal_ledger_id
 from gateway.settings import GatewaySettings
+from infra.grants import Grant, issue_grant
 from infra.local.stack import LocalStack
-from infra.secrets import SecretKey, derive_code, signing_key
+from infra.secrets import SecretKey, derive_code, parse_key_ring, signing_key
 
 PASSWORD = "correct horse battery"
 ISSUER = "http://cash.example"
@@ -48,6 +51,15 @@ def gateway_settings(seed: bytes | None = None) -> GatewaySettings:
         name.removeprefix("CASH_").lower(): value for name, value in gateway_environment(seed).items()
     }
     return GatewaySettings(**fields)
+
+
+def a_bulk_grant(gateway: Mapping[str, str], user_id: UUID, *, lifetime: timedelta = timedelta(hours=2)) -> str:
+    """Return a grant for somebody's personal ledger as the gateway of this environment signs it."""
+    ((key_id, seed), *_) = parse_key_ring(gateway["CASH_TOKEN_SIGNING_KEY"]).items()
+    expires_at = datetime.now(UTC) + lifetime
+    grant = Grant(user_id, personal_ledger_id(user_id), "EUR", "Europe/Berlin", expires_at)
+    issued_at = expires_at - timedelta(hours=2)
+    return issue_grant(signing_key(seed), key_id, issuer=gateway["CASH_PUBLIC_URL"], grant=grant, issued_at=issued_at)
 
 
 @dataclass(frozen=True)
@@ -120,10 +132,10 @@ def a_person(stack: LocalStack, port: int | None = None) -> Person:
         email = an_address()
         registration = a_registration(http, email)
         wait = {"Prefer": "wait=10"}
-        body = {"code": code_of(stack, registration)}
-        answer = http.post(f"/registrations/{registration}/verify", json=body, headers=wait)
+        code = {"code": code_of(stack, registration)}
+        answer = http.post(f"/registrations/{registration}/verify", json=code, headers=wait)
         assert answer.status_code == 200, answer.text
-        body = {"username": f"p{uuid4().hex[:12]}", "password": PASSWORD}
+        body = {**code, "username": f"p{uuid4().hex[:12]}", "password": PASSWORD}
         answer = http.post(f"/registrations/{registration}/user", json=body, headers=wait)
         assert answer.status_code == 201, answer.text
         return signed_in(http, body["username"], email)

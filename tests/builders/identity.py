@@ -79,11 +79,17 @@ def a_verification(registration_id: UUID, letters: str, keys: IdentityKeys = KEY
     return VerificationSubmitted(registration_id=registration_id, proof=proof_of(keys.proof, registration_id, letters))
 
 
-def a_user(registration_id: UUID, username: str = "ann", keys: IdentityKeys = KEYS) -> UserSubmitted:
-    """Return a chosen username and password as the gateway sends them."""
+def a_user(
+    registration_id: UUID, username: str = "ann", keys: IdentityKeys = KEYS, *, letters: str | None = None
+) -> UserSubmitted:
+    """Return a chosen username and password as the gateway sends them, with the first mail's code or other letters."""
     binding = password_binding(registration_id, name_key(username))
-    sealed = seal(keys.seal, PASSWORD_HASH, bound_to=binding)
-    return UserSubmitted(registration_id=registration_id, username=username, sealed_password_hash=sealed)
+    return UserSubmitted(
+        registration_id=registration_id,
+        proof=proof_of(keys.proof, registration_id, letters or derive_code(keys.code, registration_id, 1)),
+        username=username,
+        sealed_password_hash=seal(keys.seal, PASSWORD_HASH, bound_to=binding),
+    )
 
 
 @dataclass
@@ -119,12 +125,12 @@ class Applicant:
     def type(self, letters: str) -> Decision:
         return self._decide(a_verification(self.id, letters, self.keys))
 
-    def choose(self, username: str = "ann") -> Decision:
-        """Choose a username that nobody outside this batch has claimed."""
+    def choose(self, username: str = "ann", *, letters: str | None = None) -> Decision:
+        """Choose a username that nobody outside this batch has claimed; the code is right unless other letters are."""
         for name in (("username", name_key(username)), ("email", email_key(self.email))):
             if name not in self.names.taken:
                 self.names.claimed.add(name)
-        message = a_user(self.id, username, self.keys)
+        message = a_user(self.id, username, self.keys, letters=letters or self.code(max(1, self.registration.issue)))
         asked = an_asked(message, at=self.now)
         self.registration.password_hashes = {asked.operation_id: PASSWORD_HASH}
         return decide(asked, self.registration)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID, uuid4
@@ -20,9 +20,8 @@ from contracts.transactions import TransactionSubmitted
 from gateway.settings import GatewaySettings
 from gateway.tokens import Tokens
 from infra.errors import Unavailable
-from infra.grants import Grant, issue_grant
 from infra.kafka.producer import Producer
-from infra.secrets import parse_key_ring, signing_key
+from tests.builders.gateway import a_bulk_grant
 from tests.builders.settings import settings_from
 from tests.builders.submissions import a_record, a_submission
 from tests.chaos.line import Line
@@ -91,18 +90,7 @@ class BulkRoad:
     def __init__(self, producer: Producer, gateway: Mapping[str, str], people: int = 5) -> None:
         self._producer = producer
         self.users: Sequence[UUID] = [uuid4() for _ in range(people)]
-        ((key_id, seed), *_) = parse_key_ring(gateway["CASH_TOKEN_SIGNING_KEY"]).items()
-        now = datetime.now(UTC)
-        self._grants = {
-            user_id: issue_grant(
-                signing_key(seed),
-                key_id,
-                issuer=gateway["CASH_PUBLIC_URL"],
-                grant=Grant(user_id, personal_ledger_id(user_id), "EUR", "Europe/Berlin", now + timedelta(hours=1)),
-                issued_at=now,
-            )
-            for user_id in self.users
-        }
+        self._grants = {user_id: a_bulk_grant(gateway, user_id) for user_id in self.users}
 
     async def submit(self, sent: Sequence[Sent]) -> None:
         await self._producer.send_all(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from consumers.dead_letters import DeadLetters
+from consumers.dead_letters import DeadLetter, DeadLetters
 from contracts import envelope
 from contracts.asyncapi import asyncapi_document
 from contracts.export import ASYNCAPI, ROOT
@@ -91,14 +91,14 @@ async def test_dead_letters_carry_the_original_headers_and_exactly_those_shown()
     sent: list[Record] = []
 
     class Collecting:
-        async def send(self, record: Record) -> None:
-            sent.append(record)
+        async def send_all(self, records: list[Record]) -> None:
+            sent.extend(records)
 
     broken = SimpleNamespace(
         topic="ledger.bulk", partition=7, offset=41, key=None, value=b"{", headers=[("ce_id", b"\xff"), ("x", None)]
     )
     letters = DeadLetters(cast(Producer, Collecting()))
-    await letters.send(cast(Any, broken), cause="malformed", reason="The value is not JSON.", attempts=1)
+    await letters.send([DeadLetter(cast(Any, broken), "malformed", "The value is not JSON.")])
 
     (letter,) = sent
     shown = asyncapi_document()["components"]["schemas"]["DeadLetterHeaders"]

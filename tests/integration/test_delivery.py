@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from consumers.dead_letters import DeadLetters
 from consumers.deciders import LEDGER_DECIDERS
@@ -113,6 +114,11 @@ async def test_a_failed_record_delivered_again_stays_failed(line: Line) -> None:
     await line.delivery().deliver(records)
 
     assert await line.states(user_id) == [OperationState.FAILED]
+    async with line.database.connection("read the resource") as connection:
+        resource_id = await connection.fetchval(
+            "SELECT resource_id FROM operations WHERE subject_id = $1", personal_ledger_id(user_id)
+        )
+    assert resource_id is None
 
 
 async def test_a_batch_delivered_twice_takes_effect_once(line: Line) -> None:
@@ -129,6 +135,54 @@ async def test_a_batch_delivered_twice_takes_effect_once(line: Line) -> None:
             personal_ledger_id(user_id),
         )
     assert balance == 300
+
+
+async def test_a_key_that_comes_again_with_other_content_changes_nothing_and_is_noticed(line: Line) -> None:
+    user_id = uuid4()
+    first, other = (
+        as_consumed(a_record(a_submission(user_id, amount=amount), user_id, key="k"), partition=0, offset=offset)
+        for offset, amount in enumerate(("1.00", "99.00"))
+    )
+
+    with capture_logs() as logs:
+        await line.delivery().deliver([first, other])
+        await line.delivery().deliver([other])
+        await line.delivery().deliver([first])
+
+    assert await line.states(user_id) == ["recorded"]
+    noticed = [log["operations"] for log in logs if "other content" in log["event"]]
+    assert noticed == [[str(operation_id(a_submission(user_id), user_id, "k"))]] * 2
+
+
+async def test_the_malformed_of_a_batch_go_to_the_dead_letters_together(line: Line) -> None:
+    user_id = uuid4()
+    good, bad = records_of(user_id, "1.00", "2.00")
+    bad.value = b"{"
+
+    async with reading(line.kafka, dead_letter_of(topics.LEDGER_SUBMISSIONS.name).name) as dead_letters:
+        with capture_logs() as logs:
+            await line.delivery().deliver([bad, good, bad, bad])
+        mine = await dead_letters.until(lambda records: sum(record.key == bad.key for record in records) == 3)
+
+    assert await line.states(user_id) == ["recorded"]
+    assert {header(record, "deadletter_offset") for record in mine if record.key == bad.key} == {"1"}
+    assert [log["records"] for log in logs if "dead letters" in log["event"]] == [3]
+
+
+async def test_a_dead_letter_too_large_with_its_headers_is_sent_without_those_nobody_knows(line: Line) -> None:
+    user_id = uuid4()
+    good, bad = records_of(user_id, "1.00", "2.00")
+    # As it is read: a name of 600,000 bytes that are not UTF-8 has grown to four letters each.
+    bad.headers = ((r"\xff" * 600_000, b"1"), *bad.headers)
+    bad.value = b"{"
+
+    async with reading(line.kafka, dead_letter_of(topics.LEDGER_SUBMISSIONS.name).name) as dead_letters:
+        await line.delivery().deliver([bad, good])
+        (letter,) = await dead_letters.until(lambda records: any(record.key == bad.key for record in records))
+
+    assert await line.states(user_id) == ["recorded"]
+    assert (letter.value, header(letter, "deadletter_headers")) == (b"{", "left out: too large")
+    assert header(letter, "ce_type") == "cashflow.transaction.submitted.v1"
 
 
 async def test_too_many_defects_in_a_row_end_the_process_before_the_topic_is_drained(line: Line) -> None:

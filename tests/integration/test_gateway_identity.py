@@ -47,8 +47,8 @@ def verify(http: httpx.Client, registration: UUID, typed: str) -> httpx.Response
     return http.post(f"/registrations/{registration}/verify", json={"code": typed}, headers=WAIT)
 
 
-def choose(http: httpx.Client, registration: UUID, username: str) -> httpx.Response:
-    body = {"username": username, "password": PASSWORD}
+def choose(http: httpx.Client, registration: UUID, username: str, typed: str) -> httpx.Response:
+    body = {"code": typed, "username": username, "password": PASSWORD}
     return http.post(f"/registrations/{registration}/user", json=body, headers=WAIT)
 
 
@@ -97,18 +97,21 @@ def test_a_code_cannot_be_used_for_another_registration(http: httpx.Client, stac
 def test_a_username_is_one_persons_however_it_is_spelled(http: httpx.Client, stack: LocalStack) -> None:
     name = f"p{uuid4().hex[:12]}"
     registrations = [a_registration(http) for _ in range(2)]
-    assert code(choose(http, registrations[0], name)) == "registration_not_verified"
-    for each in registrations:
-        verify(http, each, code_of(stack, each))
+    codes = [code_of(stack, each) for each in registrations]
+    assert code(choose(http, registrations[0], name, codes[0])) == "registration_not_verified"
+    for each, typed in zip(registrations, codes, strict=True):
+        verify(http, each, typed)
 
     async def choose_at_once() -> list[int]:
         async with httpx.AsyncClient(base_url=http.base_url, timeout=30) as client:
             answers = await asyncio.gather(
                 *(
                     client.post(
-                        f"/registrations/{each}/user", json={"username": spelled, "password": PASSWORD}, headers=WAIT
+                        f"/registrations/{each}/user",
+                        json={"code": typed, "username": spelled, "password": PASSWORD},
+                        headers=WAIT,
                     )
-                    for each, spelled in zip(registrations, (name, name.upper()), strict=True)
+                    for each, typed, spelled in zip(registrations, codes, (name, name.upper()), strict=True)
                 )
             )
         return sorted(answer.status_code for answer in answers)
@@ -116,9 +119,18 @@ def test_a_username_is_one_persons_however_it_is_spelled(http: httpx.Client, sta
     assert asyncio.run(choose_at_once()) == [201, 422]
 
 
+def test_who_only_knows_a_verified_registrations_id_cannot_take_it_over(http: httpx.Client, stack: LocalStack) -> None:
+    registration, name = a_registration(http), f"p{uuid4().hex[:12]}"
+    right = code_of(stack, registration)
+    verify(http, registration, right)
+
+    assert code(choose(http, registration, f"thief-{name[:8]}", wrong(right))) == "code_wrong"
+    assert choose(http, registration, name, right).status_code == 201
+
+
 def test_a_password_everybody_tries_first_is_refused_before_anything_is_sent(http: httpx.Client) -> None:
     registration = a_registration(http)
-    body = {"username": "ann.example", "password": "Password123"}
+    body = {"code": "KTRWXZ", "username": "ann.example", "password": "Password123"}
 
     answer = http.post(f"/registrations/{registration}/user", json=body)
 

@@ -119,8 +119,9 @@ def test_without_redis_nobody_gets_in_and_those_who_are_go_on(stack: LocalStack)
 
         assert ann.record()["amount"] == "24.47"
         assert ann.get("/transactions").json()["items"]
-        because = ann.get(str(ann.http.base_url.copy_with(path="/health/ready"))).json()["because"]
-        assert "Redis does not answer" in because
+        health = ann.get(str(ann.http.base_url.copy_with(path="/health/ready")))
+        assert (health.status_code, health.json()["status"]) == (200, "ready")
+        assert "Redis does not answer" in health.json()["without"]
 
 
 def test_without_its_databases_reads_say_so_and_writes_too(stack: LocalStack) -> None:

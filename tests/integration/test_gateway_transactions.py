@@ -127,6 +127,9 @@ def test_a_key_used_for_other_content_is_refused_and_the_difference_named(ann: P
 
     assert named(answer, 422) == ["amount", "date"]
     assert problem(answer, 422)["code"] == "idempotency_key_reused"
+    # Absent and null are different content, and the field is named all the same.
+    null = ann.post("/transactions", {"amount": "3.50", "category": "Coffee", "description": None}, idempotency_key=key)
+    assert named(null, 422) == ["description"]
 
 
 def test_an_id_the_client_chose_is_its_key(ann: Person) -> None:

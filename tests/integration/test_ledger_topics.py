@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from infra.kafka.tolerant_records import TolerantRecords
 from infra.local.stack import LocalStack
 from infra.postgres.engine import Database
 from infra.settings import KafkaSettings, LedgerDatabaseSettings
+from tests.builders.gateway import a_bulk_grant
 from tests.builders.kafka import Latin1Name, header, reading, send_batch
 from tests.builders.settings import settings_from
 from tests.builders.submissions import a_record, a_submission
@@ -221,16 +223,28 @@ async def test_a_record_of_two_megabytes_is_refused_to_its_producer_and_harms_no
     await until_recorded(ledger, user_id, 1)
 
 
-async def test_a_bulk_record_without_a_grant_is_a_dead_letter(
-    kafka: KafkaSettings, producer: Producer, ledger: Database
+async def test_bulk_records_are_taken_with_a_grant_for_their_ledger_and_none_else_holds_up_the_next(
+    kafka: KafkaSettings, producer: Producer, ledger: Database, stack: LocalStack
 ) -> None:
     user_id = uuid4()
+    gateway = stack.environment("gateway")
+    good = a_bulk_grant(gateway, user_id)
+    refused = {
+        "ce_grant is missing": None,
+        "had expired": a_bulk_grant(gateway, user_id, lifetime=timedelta(seconds=-1)),
+        "is for another ledger": a_bulk_grant(gateway, uuid4()),
+        "signature is wrong": good[:-8] + "AAAAAAAA",
+    }
     async with reading(kafka, dead_letter_of(topics.LEDGER_BULK.name).name) as dead_letters:
-        await producer.send(a_record(a_submission(user_id), user_id, topic=topics.LEDGER_BULK))
-        (dead,) = await dead_letters.until(bool)
+        for grant in refused.values():
+            await producer.send(a_record(a_submission(user_id), user_id, topic=topics.LEDGER_BULK, grant=grant))
+            await producer.send(a_record(a_submission(user_id), user_id, topic=topics.LEDGER_BULK, grant=good))
+        dead = await dead_letters.until(lambda records: len(records) >= len(refused))
 
-    assert "grant" in (header(dead, "deadletter_reason") or "")
-    assert await transactions_of(ledger, user_id) == 0
+    await until_recorded(ledger, user_id, len(refused))
+    assert await transactions_of(ledger, user_id) == len(refused)
+    for record, reason in zip(dead, refused, strict=True):
+        assert reason in (header(record, "deadletter_reason") or "")
 
 
 async def test_the_journal_counts_every_ledger_without_a_gap(

@@ -111,19 +111,21 @@ def test_a_code_has_six_letters(code: str) -> None:
 
 @pytest.mark.parametrize("password", ["", "short77", "x" * 257, "ﬁ" * 129, "tab\\tinside it", "a\\u0000bcdefgh"])
 def test_a_password_has_8_to_256_characters_and_none_that_controls(password: str) -> None:
-    assert wrong_fields(NewUser, f'{{"username": "ann", "password": "{password}"}}') == ["password"]
+    assert wrong_fields(NewUser, f'{{"code": "KTRWXZ", "username": "ann", "password": "{password}"}}') == ["password"]
 
 
 @pytest.mark.parametrize("password", ["x" * 8, "x" * 256, "ﬁﬁﬁﬁ", "pass phrase with spaces", "пароль-пароль"])
 def test_a_password_is_counted_in_its_normal_form(password: str) -> None:
-    body = read_body(NewUser, f'{{"username": "ann", "password": "{password}"}}'.encode())
+    body = read_body(NewUser, f'{{"code": "KTRWXZ", "username": "ann", "password": "{password}"}}'.encode())
 
     assert isinstance(body, NewUser)
 
 
 @pytest.mark.parametrize("username", ["", "an", "-ann", "ann-", "a nn", "ann@example.org", "x" * 33, "änn"])
 def test_a_username_is_never_an_address(username: str) -> None:
-    assert wrong_fields(NewUser, f'{{"username": "{username}", "password": "long enough"}}') == ["username"]
+    assert wrong_fields(NewUser, f'{{"code": "KTRWXZ", "username": "{username}", "password": "long enough"}}') == [
+        "username"
+    ]
 
 
 def test_what_a_person_typed_is_never_repeated_in_a_problem() -> None:

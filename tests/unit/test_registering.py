@@ -258,6 +258,22 @@ def test_a_name_before_a_verified_address_is_refused() -> None:
     assert ann.names.owners == {}
 
 
+def test_who_only_knows_the_registration_cannot_become_its_user() -> None:
+    ann = verified()
+
+    tries = [code_of(ann.choose("thief", letters=wrong(ann.code()))) for _ in range(ATTEMPTS_PER_ISSUE_MAX + 1)]
+
+    assert tries == [RefusalCode.CODE_WRONG] * ATTEMPTS_PER_ISSUE_MAX + [RefusalCode.CODE_SPENT]
+    assert ann.registration.user_id is None
+
+
+def test_a_code_typed_in_time_counts_for_the_name_hours_later() -> None:
+    ann = verified().later(hours=2)
+
+    assert code_of(ann.choose(letters=wrong(ann.code()))) is RefusalCode.CODE_WRONG
+    assert code_of(ann.choose()) is None
+
+
 def test_two_in_one_batch_want_one_name_and_the_first_gets_it() -> None:
     names = Names()
     ann, anna = verified("ann@example.org", names=names), verified("anna@example.org", names=names)

@@ -17,7 +17,9 @@ from contracts.text import (
     Description,
     Name,
     email_key,
+    mail_domain,
     name_key,
+    time_zones,
 )
 
 NAME = TypeAdapter[str](Name)
@@ -248,3 +250,14 @@ def test_idempotency_key_is_printable_ascii(key: str) -> None:
 @pytest.mark.parametrize("key", ["", " ", " a", "a ", "~" * 256, "a\n", "a\tb", "é", "\x00", "\x7f"])
 def test_what_is_no_idempotency_key_is_refused(key: str) -> None:
     assert not accepts(CHOSEN_KEY, key)
+
+
+@pytest.mark.parametrize("domain", ["straße.de", "STRAẞE.de", "νίκος.gr", "a\u200db.example", "a\u200cb.example"])
+def test_a_domain_that_two_versions_of_idna_read_differently_gets_no_mail(domain: str) -> None:
+    with pytest.raises(UnicodeError):
+        mail_domain(domain)
+
+
+def test_time_zones_are_those_we_ship_and_not_what_a_machine_calls_its_own() -> None:
+    assert {"Europe/Berlin", "America/Argentina/Buenos_Aires", "UTC"} <= time_zones()
+    assert not {"localtime", "posixrules", "Factory", "right/UTC"} & time_zones()

@@ -2,9 +2,10 @@
 
 import asyncpg
 import pytest
+from asyncpg.exceptions._base import DataError
 
 from infra.errors import Unavailable
-from infra.postgres.engine import unavailable
+from infra.postgres.engine import unavailable, without_rows
 
 LATER = [
     asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
@@ -15,6 +16,7 @@ LATER = [
     asyncpg.DeadlockDetectedError("deadlock detected"),
     asyncpg.SerializationError("could not serialize access"),
     asyncpg.LockNotAvailableError("canceling statement due to lock timeout"),
+    asyncpg.InterfaceError("connection is closed"),
     ConnectionResetError(104, "Connection reset by peer"),
     TimeoutError(),
 ]
@@ -28,7 +30,22 @@ async def test_what_says_later_is_unavailable_and_keeps_its_cause(error: Excepti
     assert raised.value.__cause__ is error
 
 
-async def test_a_mistake_in_a_statement_is_a_defect() -> None:
-    with pytest.raises(asyncpg.UndefinedColumnError):
+WRONG = [
+    asyncpg.UndefinedColumnError("column does not exist"),
+    DataError("invalid input for query argument $1: 'many' ('str' object cannot be interpreted as an integer)"),
+    asyncpg.InterfaceError("the server expects 7 arguments for this query, 6 were passed"),
+]
+
+
+@pytest.mark.parametrize("error", WRONG, ids=lambda error: type(error).__name__)
+async def test_a_mistake_of_ours_is_a_defect_and_not_tried_for_ever(error: Exception) -> None:
+    with pytest.raises(type(error)):
         async with unavailable("read a ledger"):
-            raise asyncpg.UndefinedColumnError("column does not exist")
+            raise error
+
+
+def test_a_row_that_was_refused_does_not_stand_in_the_error() -> None:
+    error = asyncpg.NotNullViolationError('null value in column "username"')
+    error.detail = "Failing row contains (ann@example.org, $argon2id$v=19$secret)."
+
+    assert "ann@example.org" not in str(without_rows(error))
