@@ -21,7 +21,7 @@ from consumers.repositories import operations
 from consumers.repositories.outbox import insert_outbox
 from contracts.errors import MalformedMessage
 from contracts.messages import JournalEntry, OperationState, Submission
-from infra.errors import Unavailable
+from infra.errors import TookTooLong, Unavailable
 from infra.postgres.engine import Connection, Database, without_rows
 from infra.redis.wakeups import Wakeups
 from infra.telemetry.logs import get_logger
@@ -147,22 +147,30 @@ class Delivery(Generic[S]):
         return received, malformed
 
     async def _take(self, received: Sequence[Received]) -> None:
-        """Take a batch in one database transaction; a defect halves it until the one record is found."""
+        """Take a batch in one database transaction; a defect, or too long a time, halves it.
+
+        So the one record with a defect is found, and a slow machine takes what it can.
+        """
         try:
             with BATCH_SECONDS.labels(self._name).time():
                 decided = await self._commit(received)
-        except Unavailable:
-            raise
+        except Unavailable as error:
+            if not isinstance(error, TookTooLong) or len(received) == 1:
+                raise
+            await self._take_halves(received, error)
         except Exception as defect:  # noqa: BLE001 - whatever it is, it must not hold up the records behind it
             if len(received) == 1:
                 await self._take_alone(received[0], defect)
-                return
-            log.warning("batch halved", records=len(received), defect=repr(defect))
-            middle = len(received) // 2
-            await self._take(received[:middle])
-            await self._take(received[middle:])
-            return
-        await self._answer(received, decided)
+            else:
+                await self._take_halves(received, defect)
+        else:
+            await self._answer(received, decided)
+
+    async def _take_halves(self, received: Sequence[Received], why: Exception) -> None:
+        log.warning("batch halved", records=len(received), because=repr(why))
+        middle = len(received) // 2
+        await self._take(received[:middle])
+        await self._take(received[middle:])
 
     async def _commit(self, received: Sequence[Received]) -> list[tuple[Asked[Submission], Decision]]:
         async with self._database.transaction(f"take {len(received)} submissions") as connection:

@@ -6,3 +6,7 @@ class Unavailable(Exception):
 
     The text names the operation that failed (``append postings``); the cause is chained.
     """
+
+
+class TookTooLong(Unavailable):
+    """A database transaction was ended because of the time it took; a smaller one may do."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 import asyncpg
 
-from infra.errors import Unavailable
+from infra.errors import TookTooLong, Unavailable
 from infra.settings import PostgresSettings
 
 if TYPE_CHECKING:
@@ -177,7 +177,8 @@ async def unavailable(operation: str) -> AsyncIterator[None]:
     except RETRYABLE as error:
         if isinstance(error, asyncpg.InterfaceError) and _is_wrong(error):
             raise
-        raise Unavailable(operation) from error
+        kind = TookTooLong if isinstance(error, asyncpg.TransactionTimeoutError) else Unavailable
+        raise kind(operation) from error
 
 
 def _is_wrong(error: asyncpg.InterfaceError) -> bool:

@@ -20,7 +20,7 @@ from contracts.ledgers import personal_ledger_id
 from contracts.messages import OperationState
 from contracts.topics import dead_letter_of
 from contracts.transactions import TransactionSubmitted
-from infra.errors import Unavailable
+from infra.errors import TookTooLong, Unavailable
 from infra.kafka.producer import Producer
 from infra.local.stack import LocalStack
 from infra.postgres.engine import Database
@@ -104,6 +104,24 @@ async def test_a_defect_is_found_by_halving_and_fails_alone(line: Line) -> None:
     assert "ZeroDivisionError" in (header(letter, "deadletter_reason") or "")
     assert header(letter, "deadletter_attempts") == "3"
     assert await line.states(user_id) == ["recorded", "recorded", "failed", "recorded", "recorded"]
+
+
+async def test_a_batch_that_takes_too_long_is_taken_in_parts(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_id = uuid4()
+    delivery = line.delivery()
+    commit, sizes = delivery._commit, []
+
+    async def slow(received: Any) -> Any:
+        sizes.append(len(received))
+        if len(received) > 2:
+            raise TookTooLong("take many submissions")
+        return await commit(received)
+
+    monkeypatch.setattr(delivery, "_commit", slow)
+    await delivery.deliver(records_of(user_id, "1.00", "2.00", "3.00", "4.00"))
+
+    assert sizes == [4, 2, 2]
+    assert await line.states(user_id) == ["recorded"] * 4
 
 
 async def test_a_failed_record_delivered_again_stays_failed(line: Line) -> None:

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from asyncpg.exceptions._base import DataError
 
-from infra.errors import Unavailable
+from infra.errors import TookTooLong, Unavailable
 from infra.postgres.engine import unavailable, without_rows
 
 LATER = [
@@ -28,6 +28,12 @@ async def test_what_says_later_is_unavailable_and_keeps_its_cause(error: Excepti
         async with unavailable("read a ledger"):
             raise error
     assert raised.value.__cause__ is error
+
+
+async def test_a_database_transaction_that_took_too_long_says_so() -> None:
+    with pytest.raises(TookTooLong):
+        async with unavailable("read a ledger"):
+            raise asyncpg.TransactionTimeoutError("terminating connection due to transaction timeout")
 
 
 WRONG = [
