@@ -78,20 +78,29 @@ class Client:
         self.file = file
         self.session = session
         self._http = httpx.Client(
-            base_url=server.url, timeout=_TIMEOUT, headers={"User-Agent": "cash"}, transport=transport
+            base_url=server.url,
+            timeout=_TIMEOUT,
+            headers={"User-Agent": "cash"},
+            transport=transport,
+            trust_env=server.proxied,
         )
 
     def close(self) -> None:
         """Give the connections back."""
         self._http.close()
 
+    def find_session(self) -> Session | None:
+        """Return who is signed in here."""
+        return self.session or self.file.read(Credentials).at(self.server.url).session
+
     def remembered_session(self) -> Session:
         """Return who is signed in here; refuses when nobody is."""
-        session = self.session or self.file.read(Credentials).at(self.server.url).session
+        session = self.find_session()
         if session is None:
+            option = self.server.option()
             fail(
-                f"you are not signed in at {self.server.url}; sign in with `cash login`, "
-                "or make a user first with `cash register`",
+                f"you are not signed in at {self.server.url}; sign in with `cash login{option}`, "
+                f"or make a user first with `cash register{option}`",
                 ExitCode.NOT_SIGNED_IN,
             )
         return session

@@ -1,9 +1,11 @@
-"""All commands of ``cash``: registrations of the command groups, nothing else."""
+"""All commands of ``cash``: registrations of the command groups, and how a line of words becomes one of them."""
+
+from collections.abc import Sequence
 
 import typer
 
 from cli import accounts, demo, mail, registrations, sessions, stack, transactions
-from cli.output import MEANINGS
+from cli.output import MEANINGS, ExitCode, fail
 
 _EXIT_CODES = "Exit codes: " + "; ".join(f"{int(code)} {meaning}" for code, meaning in MEANINGS.items()) + "."
 
@@ -15,3 +17,13 @@ for commands in (registrations, sessions, transactions, accounts, demo, mail, st
 for group in (app, *(each.typer_instance for each in app.registered_groups)):
     for command in group.registered_commands if group else ():
         command.epilog = _EXIT_CODES
+
+
+def run(words: Sequence[str]) -> object:
+    """Run a command line; what it raises, or the exit code it returns, is for ``guard``."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            fail(f"'{word}' is not readable in this terminal's encoding; type it again", ExitCode.USAGE)
+    return app(list(words), prog_name="cash", standalone_mode=False)

@@ -29,12 +29,12 @@ class Session(BaseModel):
 
 
 class PendingRegistration(BaseModel):
-    """A registration that is not yet a user; ``verified`` once the mailed code was accepted."""
+    """A registration that is not yet a user; ``code`` once it was accepted, since the last step needs it again."""
 
     registration_id: str
     email: str
     started_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
-    verified: bool = False
+    code: str | None = Field(None, repr=False)
 
 
 class Remembered(BaseModel):
@@ -45,7 +45,7 @@ class Remembered(BaseModel):
 
 
 class Credentials(BaseModel):
-    """The whole file: what is remembered by server address, and the server chosen last with ``--url``."""
+    """The whole file: what is remembered by server address, and the server last signed in to with ``--url``."""
 
     server: str | None = None
     servers: dict[str, Remembered] = Field(default_factory=dict)

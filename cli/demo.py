@@ -1,5 +1,6 @@
 """The command that fills a local system with a demo person and their books, through the same API as everybody."""
 
+import os
 import re
 import secrets
 import time
@@ -22,7 +23,7 @@ from cli.household import Entry, entries_until
 from cli.mail import list_mails
 from cli.output import ExitCode, Failure, Json, fail, note, say, show_json
 from cli.registrations import default_time_zone, request_registration, submit_code, submit_user
-from cli.servers import Server, UrlOption, checked_url, find_mailbox, find_server, local_server
+from cli.servers import Server, UrlOption, checked_url, find_mailbox, local_server
 from cli.sessions import end_session, sign_in
 from cli.transactions import list_pages, show_transactions, submit_transaction
 from contracts.refusals import RefusalCode
@@ -60,7 +61,8 @@ def demo(url: UrlOption = None, json: Json = False) -> None:
     Registers, verifies, signs in and records as anybody would, through the API of the local stack. The code comes from
     its mailbox (or the one that CASH_MAILBOX_URL names). Your own session stays as it is.
     """
-    server = Server(checked_url(url)) if url else local_server("gateway")
+    named = url or os.environ.get("CASH_URL")
+    server = Server(checked_url(named)) if named else local_server("gateway")
     file = _person_file(server)
     client = Client(server, credentials_file())
     try:
@@ -86,9 +88,8 @@ def demo(url: UrlOption = None, json: Json = False) -> None:
     show_accounts(accounts)
     say("")
     show_transactions(newest, title="Newest transactions")
-    at = "" if find_server(None).url == server.url else f" --url {server.url}"
     say(f"\nLook around as {client.session.username}; the file holds username and password:")
-    say(f"  cash login{at} < {_for_shell(file)}\n  cash tx list\n  cash accounts")
+    say(f"  cash login{server.option()} < {_for_shell(file)}\n  cash tx list\n  cash accounts")
 
 
 def _signed_in(client: Client, file: Path) -> Session:
@@ -106,31 +107,34 @@ def _signed_in(client: Client, file: Path) -> Session:
 
 def _register(client: Client, file: Path, person: DemoPerson) -> Session:
     mailbox = find_mailbox()
-    registration_id = _verified_registration(client, mailbox, person.email)
-    if registration_id is None:
+    verified = _verified_registration(client, mailbox, person.email)
+    if verified is None:
         # The address has a user whose password is not known here: somebody else's demo, so this is another person.
         person = _another()
-        registration_id = _verified_registration(client, mailbox, person.email)
-    if registration_id is None:
+        verified = _verified_registration(client, mailbox, person.email)
+    if verified is None:
         fail("the demo's address is taken twice over; empty the local stack with `cash reset` and try again")
     try:
-        return _made(client, file, person, registration_id)
+        return _made(client, file, person, *verified)
     except Refused as refused:
         if refused.refusal != RefusalCode.USERNAME_TAKEN:
             raise
-        return _made(client, file, _another(), registration_id)
+        return _made(client, file, _another(), *verified)
 
 
-def _made(client: Client, file: Path, person: DemoPerson, registration_id: str) -> Session:
+def _made(client: Client, file: Path, person: DemoPerson, registration_id: str, code: str) -> Session:
     """Make the user and sign in; the password is kept first, or an interruption would leave a user nobody knows."""
     _write_person(file, person)
-    submit_user(client, registration_id, person.username, person.password)
+    submit_user(client, registration_id, code, person.username, person.password)
     note(f"The user {person.username} exists.")
     return sign_in(client, person.username, person.password)
 
 
-def _verified_registration(client: Client, mailbox: Server, email: str) -> str | None:
-    """Register an address and type the mailed code; ``None`` when the mail says that the address has a user."""
+def _verified_registration(client: Client, mailbox: Server, email: str) -> tuple[str, str] | None:
+    """Register an address and type the mailed code; return the registration's id and that code.
+
+    ``None`` when the mail says that the address has a user.
+    """
     note(f"Registering {email} ...")
     earlier = {mail["id"] for mail in list_mails(mailbox, to=email)}
     registration_id = request_registration(client, email, _CURRENCY, default_time_zone())
@@ -146,7 +150,7 @@ def _verified_registration(client: Client, mailbox: Server, email: str) -> str |
                 raise
         else:
             note(f"The code {code} came by mail and was right.")
-            return registration_id
+            return registration_id, code
     raise Failure(f"no code came within {_MAIL_WITHIN_S:.0f} s; look at `cash logs celery-worker` and try again")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli.output import printable
+from cli.output import Output, printable
 
 _COLOURS = (
     "cyan",
@@ -25,12 +25,13 @@ _TOLD = ("event", "level", "timestamp", "logger", "process", "exception", "color
 
 
 class Renderer:
-    """Writes lines to standard output; colours only where it is a terminal."""
+    """Writes lines to standard output; colours only at a terminal that has them, for who wants them (NO_COLOR)."""
 
     def __init__(self, processes: Sequence[str]) -> None:
         self._width = max((len(name) for name in processes), default=0)
         self._colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(processes)}
-        self._plain = not sys.stdout.isatty()
+        output = Output()
+        self._plain = output.no_color or output.color_system is None
 
     def show(self, process: str, line: str) -> None:
         """Write one logged line, or several where a sentence has more."""

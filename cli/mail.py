@@ -40,7 +40,9 @@ def show_mails(
 def list_mails(mailbox: Server, *, to: str | None = None) -> list[Any]:
     """Return the newest mails, newest first, of one recipient where given."""
     try:
-        response = httpx.get(f"{mailbox.url}/messages", params={"to": to} if to else None, timeout=5.0)
+        response = httpx.get(
+            f"{mailbox.url}/messages", params={"to": to} if to else None, timeout=5.0, trust_env=mailbox.proxied
+        )
         response.raise_for_status()
         mails: list[Any] = response.json()
     except httpx.TransportError:

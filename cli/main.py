@@ -1,6 +1,7 @@
 """The ``cash`` command's entry point; it imports the rest late, so that Ctrl-C is quiet from the first moment."""
 
 import signal
+import sys
 
 
 def main() -> None:
@@ -10,11 +11,12 @@ def main() -> None:
     chosen = signal.getsignal(signal.SIGINT)
     if chosen is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from cli.commands import app
-    from cli.output import guard
+    from cli.commands import run
+    from cli.output import guard, open_streams
 
     signal.signal(signal.SIGINT, chosen)
-    guard(lambda: app(prog_name="cash", standalone_mode=False))
+    open_streams()
+    guard(lambda: run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """What every command prints: tables for people, JSON for programs, one sentence when something fails."""
 
+import codecs
+import contextlib
+import io
 import json
 import os
 import sys
@@ -55,6 +58,20 @@ MEANINGS: Mapping[ExitCode, str] = {
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
+class Output(Console):
+    """What tables and sentences are printed by: on stdout, or on stderr."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        stream = sys.stderr if stderr else sys.stdout
+        # Where nobody looks at a terminal (pipes, files, tests) there is no width to fit into.
+        width = None if stream.isatty() or "COLUMNS" in os.environ else 200
+        super().__init__(stderr=stderr, highlight=False, width=width)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller that the reader is gone; Rich would end the program, be it in a signal handler."""
+        raise BrokenPipeError
+
+
 class Failure(Exception):
     """A command could not do its work; the message is one sentence that says what to do."""
 
@@ -75,6 +92,7 @@ def show_table(
     title: str | None = None,
     right: Iterable[str] = (),
     whole: Iterable[str] = (),
+    spare: Iterable[str] = (),
 ) -> None:
     """Print rows as a table.
 
@@ -84,15 +102,28 @@ def show_table(
         title: a line above the table.
         right: headings of the columns to set flush right (amounts, counts); these never break over two lines.
         whole: headings of further columns that never break (days, ids).
+        spare: headings of columns to leave out, in this order, until what never breaks fits into the terminal.
     """
-    table = Table(header_style="bold", box=None, pad_edge=False)
     flush_right, unbroken = set(right), {*right, *whole}
-    for column in columns:
-        justify: Literal["left", "right"] = "right" if column in flush_right else "left"
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=column in unbroken)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    _print_titled(table, title)
+    rows = list(rows)
+    cells = {column: [_cell(row[number]) for row in rows] for number, column in enumerate(columns)}
+
+    def table() -> Table:
+        made = Table(header_style="bold", box=None, pad_edge=False)
+        for column, below in cells.items():
+            justify: Literal["left", "right"] = "right" if column in flush_right else "left"
+            is_whole = column in unbroken
+            widest = max(cell.cell_len for cell in (Text(column), *below)) if is_whole else None
+            made.add_column(column, justify=justify, overflow="fold", no_wrap=is_whole, min_width=widest)
+        for row in zip(*cells.values(), strict=True):
+            made.add_row(*row)
+        return made
+
+    for column in spare:
+        if _least_width(table()) <= Output().width:
+            break
+        del cells[column]
+    _print_titled(table(), title)
 
 
 def show_record(record: Mapping[str, object], *, title: str | None = None) -> None:
@@ -109,23 +140,44 @@ def show_record(record: Mapping[str, object], *, title: str | None = None) -> No
 def _print_titled(table: Table, title: str | None) -> None:
     # Rich would break a title of its own to the table's width, however wide the terminal is.
     if title:
-        _console().print(Text(title, style="bold"), soft_wrap=True)
-    _console().print(table)
+        Output().print(Text(title, style="bold"), soft_wrap=True)
+    Output().print(table)
+
+
+def _least_width(table: Table) -> int:
+    output = Output()
+    return output.measure(table, options=output.options.update(width=1000)).minimum
 
 
 def show_json(value: object) -> None:
     """Print one JSON document for programs; decimals stay text, never floats."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json) + "\n")
+    can_say_all = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    sys.stdout.write(json.dumps(value, ensure_ascii=not can_say_all, indent=2, default=_as_json) + "\n")
 
 
 def say(message: str) -> None:
     """Print a sentence for people on stdout, without interpreting markup in it."""
-    _console().print(Text(printable(message)), soft_wrap=True)
+    Output().print(Text(printable(message)), soft_wrap=True)
 
 
 def note(message: str) -> None:
     """Print a sentence for people on stderr, where it does not disturb ``--json``."""
-    Console(stderr=True, highlight=False).print(Text(printable(message)), soft_wrap=True)
+    Output(stderr=True).print(Text(printable(message)), soft_wrap=True)
+
+
+def open_streams() -> None:
+    """Make the standard streams good for whatever comes.
+
+    One that is closed reads as empty, or swallows what is written. A letter that the encoding of stdout does not have
+    is printed as an escape, as on stderr; bytes that are none in the encoding of stdin come as surrogates.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 def guard(command: Callable[[], object]) -> NoReturn:
@@ -153,11 +205,20 @@ def guard(command: Callable[[], object]) -> NoReturn:
             sys.stderr.write("\n")
         code = _complain("interrupted; nothing more was done", ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output (head, less) left; flushing again at exit would complain, so stdout is given away.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_stdout_away()
+    except SystemExit as ended:
+        # Typer, and Rich printing Typer's help, have an exit code of their own for a reader that left.
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        _give_stdout_away()
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, nobody gets a traceback
         code = _complain(_defect(error), ExitCode.DEFECT)
     sys.exit(code)
+
+
+def _give_stdout_away() -> None:
+    # The reader of our output (head, less) left, which is no error; flushing what is left at exit would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def printable(text: str) -> str:
@@ -169,12 +230,6 @@ def printable(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode("ascii")
-
-
-def _console() -> Console:
-    # Where nobody looks at a terminal (pipes, files, tests) there is no width to fit into.
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
-    return Console(highlight=False, width=width)
 
 
 def _cell(value: object) -> Text:
@@ -192,9 +247,9 @@ def _as_json(value: object) -> Any:
 
 
 def _complain(message: str, code: ExitCode) -> int:
-    Console(stderr=True, highlight=False).print(
-        Text.assemble(("error: ", "bold red"), printable(message)), soft_wrap=True
-    )
+    # Where nobody reads stderr either, the code still tells.
+    with contextlib.suppress(OSError):
+        Output(stderr=True).print(Text.assemble(("error: ", "bold red"), printable(message)), soft_wrap=True)
     return code
 
 

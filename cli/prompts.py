@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from getpass import getpass
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from cli.output import ExitCode, fail, note, printable
+from cli.output import ExitCode, Output, fail, note, printable
 
 
 def ask(question: str, *, default: str | None = None, check: Callable[[str], str] = str) -> str:
@@ -39,6 +38,14 @@ def ask_secret(question: str, *, confirm: bool = False, check: Callable[[str], s
     return _answer(question, lambda: _typed_hidden(f"{question}: "), checked)
 
 
+def confirm(question: str) -> bool:
+    """Ask for yes or no; nothing typed is no. Away from a terminal the next line of standard input answers."""
+    answer = _typed(f"{question} [y/N]: ")
+    if not answer and not is_interactive():
+        fail("nobody can be asked here; say --yes to do it unasked", ExitCode.USAGE)
+    return answer.lower() in ("y", "yes")
+
+
 def is_interactive() -> bool:
     """Return whether somebody can be asked again."""
     return sys.stdin.isatty()
@@ -48,7 +55,7 @@ def _answer(question: str, typed: Callable[[], str], check: Callable[[str], str]
     while True:
         answer = ""
         try:
-            answer = typed()
+            answer = _readable(typed)
             if not answer:
                 raise ValueError(f"{question} is missing")
             return check(answer)
@@ -59,11 +66,20 @@ def _answer(question: str, typed: Callable[[], str], check: Callable[[str], str]
             note(f"{error}.")
 
 
+def _readable(typed: Callable[[], str]) -> str:
+    try:
+        answer = typed()
+        answer.encode()
+    except UnicodeError:
+        raise ValueError("what was typed is not readable in this terminal's encoding") from None
+    return answer
+
+
 def _typed(prompt: str) -> str:
     if not is_interactive():
         return sys.stdin.readline().strip()
     # On stderr, so that stdout holds nothing but the command's result.
-    Console(stderr=True, highlight=False).print(Text(printable(prompt)), end="")
+    Output(stderr=True).print(Text(printable(prompt)), end="")
     with _leaving_on_end_of_input():
         return input().strip()
 

@@ -49,7 +49,6 @@ def register_address(
         time_zone = _given(time_zone, _time_zone) or ask("Time zone", default=default_time_zone(), check=_time_zone)
         registration_id = request_registration(client, email, currency, time_zone)
         with client.file.changing(Credentials) as credentials:
-            credentials.server = client.server.url if url else credentials.server
             credentials.at(client.server.url).registration = PendingRegistration(
                 registration_id=registration_id, email=email
             )
@@ -77,15 +76,16 @@ def verify(
         if resend:
             _resend(client, pending, json=json)
             return
-        if not pending.verified:
-            _verify_code(client, pending)
+        code = pending.code
+        if code is None:
+            code = _verify_code(client, pending)
             note(f"{pending.email} is verified. Now choose a username and a password.")
-        user = _choose_user(client, pending)
+        user = _choose_user(client, pending, code)
         _remember(client, None)
         if json:
             show_json(user)
         else:
-            say(f"The user {user['username']} is yours. Next: cash login")
+            say(f"The user {user['username']} is yours. Next: cash login{client.server.option()}")
 
 
 def request_registration(client: Client, email: str, currency: str, time_zone: str) -> str:
@@ -102,10 +102,10 @@ def submit_code(client: Client, registration_id: str, code: str) -> None:
     _decided(client.call("POST", path, body={"code": code}, wait=True, signed_in=False), "the code")
 
 
-def submit_user(client: Client, registration_id: str, username: str, password: str) -> Any:
-    """Choose username and password; returns ``user_id`` and ``username``."""
+def submit_user(client: Client, registration_id: str, code: str, username: str, password: str) -> Any:
+    """Choose username and password, proving the code once more; returns ``user_id`` and ``username``."""
     path = f"/registrations/{registration_id}/user"
-    body = {"username": username, "password": password}
+    body = {"code": code, "username": username, "password": password}
     return _decided(client.call("POST", path, body=body, wait=True, signed_in=False), "the user")
 
 
@@ -121,12 +121,12 @@ def default_currency() -> str:
 def default_time_zone() -> str:
     """Return this machine's IANA time zone, else UTC."""
     try:
-        return _time_zone(tzlocal.get_localzone_name())
+        return _time_zone(tzlocal.get_localzone_name() or "UTC")
     except (ValueError, LookupError, OSError):
         return "UTC"
 
 
-def _verify_code(client: Client, pending: PendingRegistration) -> None:
+def _verify_code(client: Client, pending: PendingRegistration) -> str:
     while True:
         code = ask(f"Code from the mail to {pending.email}", check=_code)
         try:
@@ -139,19 +139,24 @@ def _verify_code(client: Client, pending: PendingRegistration) -> None:
             if refused.refusal != RefusalCode.ADDRESS_VERIFIED:
                 _forget_if_over(client, refused)
                 raise
-        pending.verified = True
+        pending.code = code
         _remember(client, pending)
-        return
+        return code
 
 
-def _choose_user(client: Client, pending: PendingRegistration) -> Any:
+def _choose_user(client: Client, pending: PendingRegistration, code: str) -> Any:
     password = None
     while True:
         username = ask("Username", check=_username)
         password = password or ask_secret("Password", confirm=True, check=_password)
         try:
-            return submit_user(client, pending.registration_id, username, password)
+            return submit_user(client, pending.registration_id, code, username, password)
         except Refused as refused:
+            if refused.refusal in (RefusalCode.CODE_WRONG, RefusalCode.CODE_SPENT):
+                # Mistyped, after the answer to the right one was lost; the next `cash verify` asks for it again.
+                pending.code = None
+                _remember(client, pending)
+                raise
             if refused.code is not ExitCode.REFUSED or refused.refusal in _OVER or not is_interactive():
                 _forget_if_over(client, refused)
                 raise
@@ -214,7 +219,7 @@ def _await_decision(client: Client, answer: Answer) -> None:
 def _next_step(server: Server) -> str:
     if server.local:
         return "Next: cash verify (the local mailbox caught the mail: cash mail)"
-    return "Next: cash verify"
+    return f"Next: cash verify{server.option()}"
 
 
 def _given(value: str | None, check: Callable[[str], str]) -> str | None:

@@ -2,9 +2,11 @@
 
 import os
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import httpx
 import typer
 
 from cli.credentials import Credentials, credentials_file
@@ -16,9 +18,9 @@ UrlOption = Annotated[
     str | None,
     typer.Option(
         "--url",
-        envvar="CASH_URL",
         metavar="URL",
-        help="Address of the API. Without it: the server signed in to last by --url, else the local stack.",
+        help="Address of the API. Without it: CASH_URL, else the server last signed in to by --url, "
+        "else the local stack.",
     ),
 ]
 
@@ -29,6 +31,23 @@ class Server:
 
     url: str
     local: bool = False
+
+    @property
+    def proxied(self) -> bool:
+        """Whether HTTP_PROXY and the like apply: never to this machine, whose secrets are nobody else's business."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return not ip_address(host).is_loopback
+        except ValueError:
+            return host != "localhost" and not host.endswith(".localhost")
+
+    def option(self) -> str:
+        """Return what to add to a command so that it talks to this server; nothing where it does so anyway."""
+        try:
+            found = find_server(None).url
+        except Failure:
+            found = None
+        return "" if found == self.url else f" --url {self.url}"
 
     def unreachable(self) -> Failure:
         """Return that nothing answers there, and what to do."""
@@ -42,9 +61,9 @@ class Server:
 
 
 def find_server(url: str | None) -> Server:
-    """Return the API to talk to: as said, else the one chosen last, else the local stack."""
-    if url:
-        return Server(checked_url(url))
+    """Return the API to talk to: as said, else the one signed in to last, else the local stack."""
+    if named := url or os.environ.get("CASH_URL"):
+        return Server(checked_url(named))
     if chosen := credentials_file().read(Credentials).server:
         return Server(chosen)
     return local_server("gateway")
@@ -69,11 +88,20 @@ def local_server(process: str) -> Server:
 
 def checked_url(url: str) -> str:
     """Return an address without its last slash; refuses what is not ``http(s)://host``."""
-    parts = urlsplit(url)
-    try:
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        valid = False
-    if not valid or parts.username or parts.query or parts.fragment:
+    if not _is_address(url):
         fail(f"'{url}' is not an address of an API; it looks like https://cash.example.org", ExitCode.USAGE)
     return url.rstrip("/")
+
+
+def _is_address(url: str) -> bool:
+    if not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        # Both refuse some names: the client when it is made, the system's resolver when it looks for the host.
+        httpx.URL(url)
+        (parts.hostname or "").encode("idna")
+        there = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
+        return False
+    return there and not (parts.username or parts.query or parts.fragment)

@@ -41,7 +41,10 @@ def login(
 def logout(url: UrlOption = None, json: Json = False) -> None:
     """End the session on the server and forget its tokens here."""
     with connect(url) as client:
-        session = client.remembered_session()
+        session = client.find_session()
+        if session is None:
+            _forget(client)
+            session = client.remembered_session()  # says what to do
         told = True
         try:
             end_session(client, session.session_id)
@@ -50,11 +53,7 @@ def logout(url: UrlOption = None, json: Json = False) -> None:
             told = failure.code in (ExitCode.NOT_SIGNED_IN, ExitCode.NOT_FOUND)
             if not told and failure.code not in (ExitCode.UNREACHABLE, ExitCode.NOT_READY):
                 raise
-        with client.file.changing(Credentials) as credentials:
-            credentials.at(client.server.url).session = None
-            if credentials.server == client.server.url:
-                # The local stack is what commands talk to again.
-                credentials.server = None
+        _forget(client)
         if json:
             show_json({"username": session.username, "ended": told})
         if not told:
@@ -94,6 +93,14 @@ def sign_in(client: Client, username: str, password: str) -> Session:
 def end_session(client: Client, session_id: str) -> None:
     """End one of the signed-in person's sessions."""
     client.call("DELETE", f"/sessions/{session_id}", wait=True)
+
+
+def _forget(client: Client) -> None:
+    with client.file.changing(Credentials) as credentials:
+        credentials.at(client.server.url).session = None
+        if credentials.server == client.server.url:
+            # The local stack is what commands talk to again.
+            credentials.server = None
 
 
 def _public(client: Client, session: Session) -> dict[str, object]:

@@ -1,26 +1,28 @@
 """Checks of this machine and the local stack; each says what it found and what to do about it."""
 
 import asyncio
-import hashlib
 import importlib.metadata
+import os
 import re
 import shutil
+import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncpg
+from packaging.requirements import Requirement
 
-from infra.local.downloads import LOCKS, find_java, find_postgres, jar_path
+from infra.local.downloads import find_java, find_postgres, is_as_locked, jar_path, locked_jars, redis_path
 from infra.local.environment import Environments
 from infra.local.home import Home, StackError, cache_folder
 from infra.local.orphans import find_orphans
 from infra.local.ports import PREFERRED, is_free, read_ports
+from infra.local.postgres import postgres_folder
 from infra.local.processes import PROJECT
 from infra.local.secrets import NAMES, read_secrets
-from infra.local.state import is_running, read_state
+from infra.local.state import Condition, is_running, read_state
+from infra.local.status import look
 
 DATABASES = ("users", "ledger")
 DISK_AT_LEAST = 2 * 1024**3
@@ -42,8 +44,9 @@ def examine(home: Home) -> list[Finding]:
     for check in (
         _python,
         _packages,
-        _disk,
+        _folders,
         _servers,
+        _redis,
         _jars,
         _ports,
         _secrets,
@@ -57,6 +60,9 @@ def examine(home: Home) -> list[Finding]:
         except StackError as error:
             sentence, _, fix = str(error).partition("; ")
             findings.append(Finding(check.__name__.strip("_"), False, sentence, fix))
+        except Exception as error:  # noqa: BLE001 - a table that ends here would hide what is wrong
+            sentence = f"could not be checked: {type(error).__name__}: {error}"
+            findings.append(Finding(check.__name__.strip("_"), False, sentence, "repair what the other rows say first"))
     return findings
 
 
@@ -73,22 +79,33 @@ def _packages(_: Home) -> Iterator[Finding]:
         yield Finding("packages", True, "installed without the lock file")
         return
     wrong = []
-    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text("utf-8"), re.MULTILINE):
-        try:
-            installed = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            # The lock serves every system; what is meant for another one is not installed here.
+    for line in re.findall(r"^[A-Za-z0-9].*==[^\\\n]+", lock.read_text("utf-8"), re.MULTILINE):
+        package = Requirement(line)
+        # The lock serves every system; what is meant for another one is not installed here.
+        if package.marker and not package.marker.evaluate():
             continue
-        if installed != version:
-            wrong.append(f"{name} {installed} instead of {version}")
+        try:
+            installed = importlib.metadata.version(package.name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{package.name} is not installed")
+            continue
+        if not package.specifier.contains(installed, prereleases=True):
+            wrong.append(f"{package.name} {installed} instead of {package.specifier}")
     yield Finding("packages", not wrong, "; ".join(wrong) or "as locked", "make clean setup")
 
 
-def _disk(home: Home) -> Iterator[Finding]:
-    for name, folder in (("data", home.root), ("downloads", cache_folder())):
+def _folders(home: Home) -> Iterator[Finding]:
+    folders = [("data", home.root, "CASH_HOME"), ("downloads", cache_folder(), "CASH_CACHE")]
+    if home.postgres.is_symlink():
+        # Started by root, in a folder that is closed to the user PostgreSQL runs as.
+        folders.insert(1, ("databases", postgres_folder(home), "CASH_HOME"))
+    for name, folder, setting in folders:
         existing = next(part for part in (folder, *folder.parents) if part.exists())
+        if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+            yield Finding(name, False, f"{existing} cannot be written to", f"set {setting} to a folder of yours")
+            continue
         free = shutil.disk_usage(existing).free
-        fix = f"make room, or set {'CASH_HOME' if name == 'data' else 'CASH_CACHE'} to a folder elsewhere"
+        fix = f"make room, or set {setting} to a folder elsewhere"
         yield Finding(f"disk for {name}", free > DISK_AT_LEAST, f"{free / 1e9:.1f} GB free at {folder}", fix)
 
 
@@ -98,27 +115,41 @@ def _servers(_: Home) -> Iterator[Finding]:
     yield Finding("java", java.exists(), f"{java} (Java {version})", "make clean setup")
 
 
+def _redis(_: Home) -> Iterator[Finding]:
+    program = redis_path()
+    if not program.exists():
+        yield Finding("redis", True, "not fetched yet; the next `cash up` does")
+        return
+    asked = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10)
+    version = re.search(r"v=(\S+)", asked.stdout)
+    finding = f"{program} ({version[1]})" if version else f"{program} does not say its version"
+    fetched = program.is_relative_to(cache_folder())
+    fix = f"delete {program}; the next `cash up` fetches it again" if fetched else "correct or unset CASH_REDIS_SERVER"
+    yield Finding("redis", version is not None, finding, fix)
+
+
 def _jars(_: Home) -> Iterator[Finding]:
-    for lock in sorted(LOCKS.glob("kafka*/jgo.lock.toml")):
-        jars = tomllib.loads(lock.read_text("utf-8"))["dependencies"]
-        paths = [jar_path(jar) for jar in jars]
+    for name in ("kafka", "kafka-logging"):
+        jars = locked_jars(name)
+        paths = {jar_path(jar): jar for jar in jars}
         missing = [path.name for path in paths if not path.exists()]
-        changed = [
-            path.name for path, jar in zip(paths, jars, strict=True) if path.exists() and _digest(path) != jar["sha256"]
-        ]
+        changed = [path.name for path, jar in paths.items() if path.exists() and not is_as_locked(jar)]
         fix = f"delete {cache_folder() / 'maven'}; the next `cash up` fetches them again"
         if len(missing) == len(paths):
-            yield Finding(lock.parent.name, True, "not fetched yet; the next `cash up` does")
+            yield Finding(name, True, "not fetched yet; the next `cash up` does")
         else:
-            said = "; ".join(
-                [*(f"{name} is missing" for name in missing), *(f"{name} was changed" for name in changed)]
-            )
-            yield Finding(lock.parent.name, not said, said or f"{len(jars)} jars, each as locked", fix)
+            said = "; ".join([*(f"{jar} is missing" for jar in missing), *(f"{jar} was changed" for jar in changed)])
+            yield Finding(name, not said, said or f"{len(jars)} jars, each as locked", fix)
 
 
 def _ports(home: Home) -> Iterator[Finding]:
+    if not _why_not_asked(home):
+        lost = PREFERRED.keys() - read_ports(home).keys()
+        finding = f"{home.ports} has lost {', '.join(sorted(lost))}" if lost else "in use by the running stack"
+        yield Finding("ports", not lost, finding, "cash down, then cash up")
+        return
     if is_running(home):
-        yield Finding("ports", True, "in use by the running stack")
+        yield Finding("ports", True, "being chosen")
         return
     chosen = {**PREFERRED, **read_ports(home)}
     busy = [f"{name} {port}" for name, port in chosen.items() if not is_free(port)]
@@ -151,19 +182,21 @@ def _processes(home: Home) -> Iterator[Finding]:
         finding = f"{len(orphans)} left from a killed supervisor" if orphans else "not running"
         yield Finding("processes", not orphans, finding, "`cash down` ends them, `cash up` too before it starts")
         return
-    state = read_state(home)
+    if said := _why_not_asked(home):
+        yield Finding("processes", True, said)
+        return
     waiting = [
-        f"{p.name} is {p.condition}{f' ({p.why})' if p.why else ''}"
-        for p in (state.processes.values() if state else ())
-        if p.condition != "ready"
+        f"{p.name} is {p.state}{f' ({p.why})' if p.why else ''}"
+        for p in look(home).processes
+        if p.state != Condition.READY
     ]
     fix = f"cash logs {waiting[0].split()[0]}" if waiting else ""
     yield Finding("processes", not waiting, "; ".join(waiting) or "all ready", fix)
 
 
 def _migrations(home: Home) -> Iterator[Finding]:
-    if not is_running(home):
-        yield Finding("migrations", True, "not checked, the stack is not running")
+    if said := _why_not_asked(home):
+        yield Finding("migrations", True, f"not checked, {said}")
         return
     # Imported here, because only these checks need the servers' client libraries.
     from infra.postgres.migrate import newest_revision
@@ -197,8 +230,8 @@ async def _revision(settings: Mapping[str, str], database: str) -> str | None:
 
 
 def _books(home: Home) -> Iterator[Finding]:
-    if not is_running(home):
-        yield Finding("books", True, "not checked, the stack is not running")
+    if said := _why_not_asked(home):
+        yield Finding("books", True, f"not checked, {said}")
         return
     from infra.errors import Unavailable
     from infra.postgres.engine import Database
@@ -225,8 +258,8 @@ def _books(home: Home) -> Iterator[Finding]:
 
 
 def _topics(home: Home) -> Iterator[Finding]:
-    if not is_running(home):
-        yield Finding("topics", True, "not checked, the stack is not running")
+    if said := _why_not_asked(home):
+        yield Finding("topics", True, f"not checked, {said}")
         return
     from infra.errors import Unavailable
     from infra.kafka.topics import examine_topics
@@ -248,5 +281,9 @@ def _topics(home: Home) -> Iterator[Finding]:
     yield Finding("topics", not wrong, "; ".join(wrong) or "as they should be", fix)
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _why_not_asked(home: Home) -> str:
+    """Say why the servers cannot be asked now; nothing when they can."""
+    if not is_running(home):
+        return "the stack is not running"
+    state = read_state(home)
+    return "" if state is not None and state.supervised() else "the stack is being prepared"

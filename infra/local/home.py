@@ -3,11 +3,14 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+
+# Told what happens, a sentence at a time.
+Say = Callable[[str], None]
 
 
 class StackError(Exception):
@@ -25,6 +28,11 @@ class Home:
         """Return ``CASH_HOME``, else the user's data folder for cash-flow."""
         chosen = os.environ.get("CASH_HOME")
         return cls(Path(chosen or platformdirs.user_data_dir("cash-flow", appauthor=False)).expanduser().absolute())
+
+    @property
+    def marker(self) -> Path:
+        """The file that says a folder is cash-flow's; only such a folder is filled, or emptied."""
+        return self.root / ".cash-flow"
 
     @property
     def secrets(self) -> Path:
@@ -71,13 +79,14 @@ class Home:
         return self.logs / f"{process}.log"
 
     def create(self) -> None:
-        """Make the folders; what is private inside them has its own file modes.
-
-        The root may be entered, not listed, by others: where root starts it, PostgreSQL's user passes through.
-        """
+        """Make the folders, or raise where the root is not ours; what is private inside them has its own file modes."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.root.chmod(0o711)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.check_ours()
+            self.marker.touch()
+            if os.geteuid() == 0:
+                # To be entered, not listed, by others: PostgreSQL's user passes through.
+                self.root.chmod(self.root.stat().st_mode & 0o7777 | 0o011)
             for folder in (self.redis, self.kafka, self.mail, self.logs, self.run):
                 folder.mkdir(exist_ok=True)
                 folder.chmod(0o700)
@@ -85,6 +94,22 @@ class Home:
             raise StackError(
                 f"{self.root} cannot be used as data folder ({error.strerror}); set CASH_HOME to another"
             ) from error
+
+    def check_ours(self) -> None:
+        """Raise for a folder of another user, and for one that somebody filled before cash-flow came."""
+        try:
+            owner = self.root.stat().st_uid
+            # What root makes or gives away in somebody's folder, its owner cannot use any more.
+            if owner != os.geteuid():
+                raise StackError(f"{self.root} belongs to uid {owner}; start as that user, or set CASH_HOME to another")
+            # In this order: the marker is the first thing somebody makes who starts at the same moment.
+            if any(self.root.iterdir()) and not self.marker.exists():
+                raise StackError(
+                    f"{self.root} holds files that are not cash-flow's; set CASH_HOME to a new or an empty folder"
+                    f" (or, if an older cash-flow made it, run `touch '{self.marker}'`)"
+                )
+        except FileNotFoundError:
+            return
 
 
 def cache_folder() -> Path:

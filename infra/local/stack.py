@@ -3,34 +3,34 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from infra.local.downloads import Servers, find_servers
 from infra.local.environment import Environments
-from infra.local.home import Home, StackError, write_whole
+from infra.local.home import Home, Say, StackError, write_whole
 from infra.local.kafka import kafka_identity, kafka_process, prepare_kafka
 from infra.local.logs import last_lines
 from infra.local.orphans import end_orphans
 from infra.local.ports import choose_ports, read_ports
-from infra.local.postgres import postgres_identity, postgres_process, prepare_postgres
+from infra.local.postgres import postgres_identity, postgres_process, prepare_postgres, remove_postgres
 from infra.local.probes import http_probe
 from infra.local.processes import PROJECT, Plan, Process, Step, fingerprint_of, inherited
 from infra.local.redis import redis_process
 from infra.local.secrets import Secrets, ensure_secrets, read_secrets
 from infra.local.start_cache import can_train, find_start_cache
-from infra.local.state import Condition, Lock, StackState, is_running, read_state
+from infra.local.state import Condition, Lock, StackState, find_runners, forget_state, is_running, read_state, sign_lock
 from infra.local.supervisor import Supervisor, hold_file
-
-Say = Callable[[str], None]
 
 SERVERS = ("postgres", "redis", "kafka", "mailbox")
 # The order of `cash status`; what each runs as one command.
@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
 }
 EVERYTHING = (*SERVERS, *COMMANDS)
 READY_WITHIN_S = 120.0
+_STOPPED_WITHIN_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,27 @@ class Prepared:
 
 
 def prepare(home: Home, choices: Choices, say: Say) -> Prepared:
-    """Make everything ready for a start; safe to repeat. The caller holds the stack's lock."""
+    """Make everything ready for a start; safe to repeat. The caller holds the stack's lock.
+
+    A SIGTERM meanwhile, which is how others ask for a stop, raises ``StackError``.
+    """
+    try:
+        with _stopped_by_sigterm():
+            return _prepare(home, choices, say)
+    except OSError as error:
+        raise StackError(
+            f"the stack could not be prepared ({error}); make room, or set CASH_HOME and CASH_CACHE to folders of yours"
+        ) from error
+
+
+def _prepare(home: Home, choices: Choices, say: Say) -> Prepared:
+    sign_lock(home)
     if ended := end_orphans(home):
         say(f"ended {ended} processes that an earlier start left behind")
+    # They told of the last run.
+    forget_state(home)
+    for held in home.run.glob("*.hold"):
+        held.unlink()
     servers = find_servers(say)
     secrets = ensure_secrets(home)
     ports, replaced = choose_ports(home, anywhere=choices.any_ports)
@@ -89,6 +108,23 @@ def prepare(home: Home, choices: Choices, say: Say) -> Prepared:
         for result in made:
             result.result()
     return Prepared(home, choices, servers, ports, secrets)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Raise at a SIGTERM within the block, so that what was begun is cleaned up; only the main thread hears signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise StackError("the start was stopped; start again with `cash up`")
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def make_plan(prepared: Prepared) -> Plan:
@@ -178,19 +214,50 @@ class LocalStack:
                 lock.release()
         self.wait_ready(within_s, give_up=True)
 
-    def stop(self) -> None:
-        """Stop everything; harmless when nothing runs."""
-        state = self.state()
-        if is_running(self.home) and state is not None:
-            os.kill(state.supervisor_pid, signal.SIGTERM)
-        deadline = time.monotonic() + 90
-        while is_running(self.home):
+    def stop(self) -> bool:
+        """Stop everything, a start that still prepares too; return whether there was anything to stop."""
+        try:
+            lock, asked = self._take_over()
+        except FileNotFoundError:
+            return False
+        try:
+            return bool(end_orphans(self.home)) or asked
+        finally:
+            lock.release()
+
+    def reset(self) -> None:
+        """Stop everything and delete what the stack made and nothing else; downloads stay."""
+        self.home.create()
+        lock, _ = self._take_over()
+        try:
+            end_orphans(self.home)
+            remove_postgres(self.home)
+            for folder in (self.home.kafka, self.home.redis, self.home.mail, self.home.logs, self.home.run):
+                shutil.rmtree(folder, ignore_errors=True)
+            for file in (self.home.secrets, self.home.ports):
+                file.unlink(missing_ok=True)
+            # With a file of somebody else's in it, the folder is still ours to start anew in.
+            if list(self.home.root.iterdir()) == [self.home.marker]:
+                shutil.rmtree(self.home.root)
+        finally:
+            lock.release()
+
+    def _take_over(self) -> tuple[Lock, bool]:
+        """Ask whoever has the lock to stop, once each, until it is ours; return it and whether anybody was asked."""
+        asked = {os.getpid()}
+        deadline = time.monotonic() + _STOPPED_WITHIN_S
+        while (lock := Lock.take(self.home)) is None:
+            for pid in find_runners(self.home) - asked:
+                asked.add(pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"the stack in {self.home.root} did not stop within 90 s; see {self.home.log('supervisor')}"
+                    f"the stack in {self.home.root} did not stop within {_STOPPED_WITHIN_S:.0f} s;"
+                    f" see {self.home.log('supervisor')}"
                 )
             time.sleep(0.05)
-        end_orphans(self.home)
+        return lock, len(asked) > 1
 
     def wait_ready(self, within_s: float = READY_WITHIN_S, *, give_up: bool = False) -> None:
         """Wait until every process is ready; raise when time is up.
@@ -285,9 +352,6 @@ class LocalStack:
             time.sleep(0.05)
 
     def _spawn(self, lock: Lock) -> None:
-        (self.home.run / "state.json").unlink(missing_ok=True)
-        for held in self.home.run.glob("*.hold"):
-            held.unlink()
         with self.home.log("supervisor").open("ab") as log, warnings.catch_warnings():
             # It outlives this object on purpose; Popen would warn of that when it is collected.
             warnings.simplefilter("ignore", ResourceWarning)
@@ -344,5 +408,7 @@ async def _run_in_background(home: Home) -> None:
 
 if __name__ == "__main__":
     lock = Lock.inherit(int(sys.argv[2]))
-    asyncio.run(_run_in_background(Home(Path(sys.argv[1]))))
+    home = Home(Path(sys.argv[1]))
+    sign_lock(home)
+    asyncio.run(_run_in_background(home))
     lock.release()

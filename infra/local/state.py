@@ -1,5 +1,6 @@
 """What the supervisor knows of its processes, in a file that others read."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -84,6 +85,11 @@ def read_state(home: Home) -> StackState | None:
         return None
 
 
+def forget_state(home: Home) -> None:
+    """Delete what the last supervisor wrote."""
+    _path(home).unlink(missing_ok=True)
+
+
 def is_alive(pid: int, created: float) -> bool:
     """Return whether the process of this pid is the one created then, and no zombie.
 
@@ -105,10 +111,8 @@ class Lock:
     @classmethod
     def take(cls, home: Home) -> "Lock | None":
         """Take the lock, or return ``None`` when somebody has it."""
-        file = _lock_path(home).open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        file = _open_lock(home)
+        if not _get(file, fcntl.LOCK_EX):
             file.close()
             return None
         return cls(file)
@@ -130,19 +134,51 @@ class Lock:
 
 
 def is_running(home: Home) -> bool:
-    """Return whether a supervisor runs this stack now."""
-    if not home.run.is_dir():
-        return False
+    """Return whether somebody runs or prepares this stack now."""
     try:
-        lock = Lock.take(home)
+        file = _open_lock(home)
+    except FileNotFoundError:
+        return False
+    with file:
+        # Shared, so that two who look at once do not see each other.
+        return not _get(file, fcntl.LOCK_SH)
+
+
+def sign_lock(home: Home) -> None:
+    """Put our name in the lock file, so that others can ask us to stop; who only stops or deletes does not sign."""
+    # On a full disk the state file has to do, which names the supervisor too.
+    with contextlib.suppress(OSError):
+        _lock_path(home).write_text(f"{os.getpid()} {psutil.Process().create_time()}", "utf-8")
+
+
+def find_runners(home: Home) -> set[int]:
+    """Return the pids of those living who prepared or run the stack; ask while somebody else holds its lock."""
+    known: list[tuple[int, float]] = []
+    with contextlib.suppress(OSError, ValueError):
+        pid, created = _lock_path(home).read_text("utf-8").split()
+        known.append((int(pid), float(created)))
+    if state := read_state(home):
+        known.append((state.supervisor_pid, state.supervisor_created))
+    return {pid for pid, created in known if is_alive(pid, created)}
+
+
+def _open_lock(home: Home) -> IO[str]:
+    try:
+        return _lock_path(home).open("a")
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise StackError(
-            f"{home.root} belongs to somebody else ({error.strerror}); set CASH_HOME to a folder of yours"
+            f"{home.root} cannot be used ({error.strerror}); set CASH_HOME to a folder of yours"
         ) from error
-    if lock is None:
-        return True
-    lock.release()
-    return False
+
+
+def _get(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _path(home: Home) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psutil
 
 from infra.local.home import Home
-from infra.local.state import Condition, ProcessState, StackState, is_running, read_state
+from infra.local.state import Condition, ProcessState, StackState, find_runners, is_running, read_state
 
 UNSUPERVISED = "unsupervised"
 
@@ -27,10 +27,14 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class StackStatus:
-    """All processes in start order, the supervisor last."""
+    """All processes in start order, the supervisor last.
+
+    ``being_prepared`` while somebody starts it (downloads, makes data folders) and no supervisor runs yet.
+    """
 
     home: str
     running: bool
+    being_prepared: bool
     ready: bool
     preparing: list[str]
     failure: str | None
@@ -41,18 +45,21 @@ class StackStatus:
 def look(home: Home) -> StackStatus:
     """Look at a stack; one that was never started has no processes."""
     state = read_state(home)
-    if state is None:
-        return StackStatus(str(home.root), is_running(home), False, [], None, 0, [])
-    running = is_running(home) and state.supervised()
-    processes = [_look_at(process, running) for process in state.processes.values()]
-    if running:
+    locked = is_running(home)
+    running = locked and state is not None and state.supervised()
+    processes = [_look_at(process, running) for process in state.processes.values()] if state else []
+    ready = (
+        running and state is not None and not state.preparing and all(one.state == Condition.READY for one in processes)
+    )
+    if running and state:
         processes.append(_supervisor(state))
     return StackStatus(
         home=str(home.root),
         running=running,
-        ready=running and state.ready(),
-        preparing=state.preparing,
-        failure=state.failure,
+        being_prepared=locked and not running and bool(find_runners(home)),
+        ready=ready,
+        preparing=state.preparing if state else [],
+        failure=state.failure if state else None,
         memory_bytes=sum(process.memory_bytes or 0 for process in processes),
         processes=processes,
     )
@@ -60,10 +67,16 @@ def look(home: Home) -> StackStatus:
 
 def _look_at(process: ProcessState, running: bool) -> ProcessStatus:
     alive = process.alive()
+    state, why = str(process.condition), process.why
+    if not running:
+        state, why = UNSUPERVISED if alive else str(Condition.STOPPED), None
+    elif process.condition is Condition.READY and not alive:
+        # The supervisor has not seen it yet, or could not write what it saw.
+        state, why = str(Condition.NOT_READY), "its process is gone"
     return ProcessStatus(
         name=process.name,
-        state=str(process.condition) if running else UNSUPERVISED if alive else str(Condition.STOPPED),
-        why=process.why if running else None,
+        state=state,
+        why=why,
         pid=process.pid if alive else None,
         uptime_s=round(time.time() - process.started_at) if alive and process.started_at else None,
         memory_bytes=_memory(process.pid, with_children=True) if alive and process.pid else None,

@@ -6,19 +6,17 @@ import signal
 import subprocess
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
 import psutil
 
 from infra.local import logs
-from infra.local.home import Home
+from infra.local.home import Home, Say
 from infra.local.orphans import MARK, end_group, end_orphans
-from infra.local.processes import PROJECT, Plan, Process, Step
+from infra.local.processes import PROJECT, Plan, Process, Step, as_user
 from infra.local.state import Condition, ProcessState, StackState
-
-Say = Callable[[str], None]
 
 PROBE_EVERY_S = 0.1
 WATCH_EVERY_S = 2.0
@@ -28,7 +26,7 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
 # Deaths in a row after which a process counts as one that cannot start.
 FAILING_AFTER = 4
-_ROTATE_EVERY_S = 10.0
+_TEND_EVERY_S = 10.0
 # People try things right after a start; what can wait, waits.
 _AFTERWARDS_S = 10.0
 _LINES_SHOWN = 12
@@ -38,18 +36,19 @@ class Supervisor:
     """Keeps one plan running until it is asked to stop.
 
     ``ready`` is set once, when every process was ready for the first time; ``failed`` when one cannot
-    start. The state file follows every change.
+    start. The state file follows every change, late where it cannot be written at once.
     """
 
     def __init__(self, home: Home, plan: Plan, say: Say) -> None:
         self._home = home
         self._plan = plan
-        self._say = say
+        self._tell = say
         names = [process.name for process in plan.processes] + [step.name for step in plan.steps]
         self._done = {name: asyncio.Event() for name in names}
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
         self._hurry = False
+        self._unwritten = False
         self.ready = asyncio.Event()
         self.failed = asyncio.Event()
         me = psutil.Process()
@@ -61,17 +60,20 @@ class Supervisor:
         )
 
     def stop(self) -> None:
-        """Ask to stop; asked twice, what still runs is killed."""
-        if self._stopping.is_set():
-            self._hurry = True
-            for process in self._running.values():
-                _signal(process, signal.SIGKILL)
+        """Ask to stop; asking again changes nothing."""
         self._stopping.set()
+
+    def hurry(self) -> None:
+        """Stop at once: what still runs is killed."""
+        self._hurry = True
+        self._stopping.set()
+        for process in self._running.values():
+            _signal(process, signal.SIGKILL)
 
     async def run(self) -> None:
         """Run everything until ``stop``, then stop everything: ours first, their servers after."""
-        self.state.write(self._home)
-        background = [asyncio.create_task(self._rotate()), asyncio.create_task(self._do_afterwards())]
+        self._write()
+        background = [asyncio.create_task(self._tend_files()), asyncio.create_task(self._do_afterwards())]
         steps = [self._start_task(step.name, self._perform(step)) for step in self._plan.steps]
         keepers = {
             process.name: self._start_task(process.name, self._keep(process)) for process in self._plan.processes
@@ -85,26 +87,39 @@ class Supervisor:
         await asyncio.gather(*background, *steps, return_exceptions=True)
         # What was being started at the very moment of the stop is nobody's child by now.
         await asyncio.to_thread(end_orphans, self._home)
-        self.state.write(self._home)
+        self._write()
 
     def _start_task(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         async def report_defects() -> None:
             try:
                 await work
             except Exception as error:  # noqa: BLE001 - without its keeper the stack would look alive and not be
-                traceback.print_exception(error)
                 self._fail(f"{name} is not kept running any more: {type(error).__name__}: {error}", name)
+                with contextlib.suppress(OSError, ValueError):
+                    traceback.print_exception(error)
 
         return asyncio.create_task(report_defects())
 
     def _named(self) -> Mapping[str, Process]:
         return {process.name: process for process in self._plan.processes}
 
+    def _say(self, sentence: str) -> None:
+        # A closed terminal or a full disk is no reason to leave the processes alone.
+        with contextlib.suppress(OSError, ValueError):
+            self._tell(sentence)
+
+    def _write(self) -> None:
+        try:
+            self.state.write(self._home)
+            self._unwritten = False
+        except OSError:
+            self._unwritten = True
+
     def _change(self, name: str, condition: Condition, why: str | None = None) -> None:
         state = self.state.processes[name]
         if (state.condition, state.why) != (condition, why):
             state.condition, state.why = condition, why
-            self.state.write(self._home)
+            self._write()
 
     async def _perform(self, step: Step) -> None:
         """Run a step to its end, unless it was done with the same fingerprint; try again while it fails."""
@@ -113,50 +128,53 @@ class Supervisor:
             return
         await self._wait_for(step.after)
         for attempt in count(1):
-            with self._home.log(step.name).open("ab") as log:
-                process = await asyncio.create_subprocess_exec(
-                    *step.command,
-                    stdout=log,
-                    stderr=log,
-                    stdin=subprocess.DEVNULL,
-                    cwd=PROJECT,
-                    env=self._environment(step),
-                )
             try:
-                code = await process.wait()
-            except asyncio.CancelledError:
-                _signal(process, signal.SIGKILL)
-                raise
-            if code == 0:
-                step.remember(self._home)
-                self._finish(step)
-                return
+                process = await self._begin(step)
+            except OSError as error:
+                why = f"could not be started ({error})"
+            else:
+                try:
+                    code = await process.wait()
+                except asyncio.CancelledError:
+                    _signal(process, signal.SIGKILL)
+                    raise
+                if code == 0:
+                    # Where it cannot be noted, the next start does it once more.
+                    with contextlib.suppress(OSError):
+                        step.remember(self._home)
+                    self._finish(step)
+                    return
+                why = f"ended with {_ending(code)}"
             if attempt >= FAILING_AFTER:
-                self._fail(f"{step.name} ended with {_ending(code)}", step.name)
-            await asyncio.sleep(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S))
+                self._fail(f"{step.name} {why}", step.name)
+            await asyncio.sleep(pause_s(attempt))
 
     async def _do_afterwards(self) -> None:
         await self.ready.wait()
         await asyncio.sleep(_AFTERWARDS_S)
         for step in self._plan.afterwards:
-            with self._home.log(step.name).open("ab") as log:
-                process = await asyncio.create_subprocess_exec(
-                    *("nice", "-n", "19", *step.command),
-                    stdout=log,
-                    stderr=log,
-                    stdin=subprocess.DEVNULL,
-                    cwd=PROJECT,
-                    env=self._environment(step),
-                    start_new_session=True,
-                )
+            process = await self._begin(step, "nice", "-n", "19", start_new_session=True)
             try:
                 await process.wait()
             finally:
                 end_group(process.pid)
 
+    async def _begin(self, step: Step, *prefix: str, start_new_session: bool = False) -> asyncio.subprocess.Process:
+        with self._home.log(step.name).open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *prefix,
+                *step.command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=PROJECT,
+                env=self._environment(step),
+                start_new_session=start_new_session,
+            )
+
     def _finish(self, step: Step) -> None:
         self.state.preparing.remove(step.name)
-        self.state.write(self._home)
+        self._write()
         self._done[step.name].set()
         self._announce_ready()
 
@@ -164,7 +182,7 @@ class Supervisor:
         if self.state.ready():
             if self.state.failure:
                 self.state.failure = None
-                self.state.write(self._home)
+                self._write()
             self.ready.set()
 
     async def _keep(self, process: Process) -> None:
@@ -180,18 +198,18 @@ class Supervisor:
             try:
                 running = await self._start(process)
             except OSError as error:
-                self._fail(f"{process.name} cannot be started: {error}", process.name)
-                return
-            code, well_for_s = await self._watch(process, running)
-            # Children it left behind would hold its port and its files.
-            await asyncio.to_thread(end_group, running.pid)
-            del self._running[process.name]
+                why, well_for_s = f"could not be started ({error})", 0.0
+            else:
+                code, well_for_s = await self._watch(process, running)
+                why = f"ended with {_ending(code)}"
+                # Children it left behind would hold its port and its files.
+                await asyncio.to_thread(end_group, running.pid)
+                del self._running[process.name]
             if self._stopping.is_set() or self._held(process.name):
                 continue
             deaths = 1 if well_for_s > WELL_AFTER_S else deaths + 1
-            pause = min(FIRST_PAUSE_S * 2 ** (deaths - 1), LONGEST_PAUSE_S)
+            pause = pause_s(deaths)
             self.state.processes[process.name].restarts += 1
-            why = f"ended with {_ending(code)}"
             if deaths >= FAILING_AFTER:
                 self._change(process.name, Condition.FAILING, why)
                 self._fail(f"{process.name} keeps dying, the last time it {why}", process.name)
@@ -211,7 +229,7 @@ class Supervisor:
                 stderr=log,
                 cwd="/" if process.user else PROJECT,
                 env=self._environment(process),
-                user=process.user,
+                **as_user(process.user),
                 # Ctrl-C in the terminal is ours to hand on; and a group of its own lets us end its children too.
                 start_new_session=True,
             )
@@ -221,7 +239,7 @@ class Supervisor:
         with contextlib.suppress(psutil.Error):
             state.created = psutil.Process(running.pid).create_time()
         state.condition = Condition.WAITING if process.waits else Condition.STARTING
-        self.state.write(self._home)
+        self._write()
         return running
 
     async def _watch(self, process: Process, running: asyncio.subprocess.Process) -> tuple[int, float]:
@@ -304,16 +322,26 @@ class Supervisor:
 
     def _fail(self, sentence: str, name: str) -> None:
         """Report what cannot start, with the last it said."""
-        lines = logs.last_lines(self._home.log(name), _LINES_SHOWN)
+        lines: list[str] = []
+        with contextlib.suppress(OSError):
+            lines = logs.last_lines(self._home.log(name), _LINES_SHOWN)
         self._say("\n".join([sentence, *(f"    {line}" for line in lines)]))
         self.state.failure = sentence
-        self.state.write(self._home)
+        self._write()
         self.failed.set()
 
-    async def _rotate(self) -> None:
+    async def _tend_files(self) -> None:
         while True:
-            await asyncio.sleep(_ROTATE_EVERY_S)
+            await asyncio.sleep(_TEND_EVERY_S)
             await asyncio.to_thread(logs.rotate, self._home)
+            if self._unwritten:
+                self._write()
+
+
+def pause_s(failures: int) -> float:
+    """Return how long to wait after so many failures in a row; twice as long each time, up to a limit."""
+    # The exponent has a limit too: after a thousand failures the power alone would be too large for a float.
+    return min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 20), LONGEST_PAUSE_S)
 
 
 def hold_file(home: Home, process: str) -> Path:

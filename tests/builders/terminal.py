@@ -4,10 +4,14 @@ import contextlib
 import io
 import json
 import os
+import pty
 import re
+import select
+import signal
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ import pytest
 
 from cli.main import main
 from cli.output import ExitCode
-from infra.local.stack import LocalStack
+from infra.local.stack import LocalStack, passed_on
 
 PASSWORD = "correct horse battery"
 WITHIN_S = 20.0
@@ -35,6 +39,57 @@ class Ended:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+def _hear_ctrl_c() -> None:
+    """Do in the child as a terminal's shell does: tests run in the background inherit that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Screen:
+    """What a command shows at a terminal of its own, where somebody types."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", ours: int) -> None:
+        self.process = process
+        self._ours = ours
+        self._shown = ""
+        self._found = 0
+
+    def type(self, text: str) -> None:
+        """Type a line. Before its question is asked it would be lost: a hidden prompt empties the line."""
+        os.write(self._ours, f"{text}\n".encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def wait_for(self, pattern: str, within_s: float = WITHIN_S) -> str:
+        """Read until a pattern stands there, after what was waited for before; return all that was shown until now."""
+        until = time.monotonic() + within_s
+        while not (found := re.compile(pattern).search(self._shown, self._found)):
+            assert time.monotonic() < until, f"{pattern!r} was not shown: {self._shown!r}"
+            assert self._read(), f"{pattern!r} was not shown until the end: {self._shown!r}"
+        self._found = found.end()
+        return self._shown
+
+    def wait_for_end(self) -> str:
+        """Read until the command has ended; return all that was shown."""
+        until = time.monotonic() + WITHIN_S
+        while self._read():
+            assert time.monotonic() < until, f"it did not end: {self._shown!r}"
+        self.process.wait(WITHIN_S)
+        return self._shown
+
+    def _read(self) -> bool:
+        """Read for a moment; tell whether somebody still holds the other side."""
+        if select.select([self._ours], [], [], 0.1)[0]:
+            try:
+                read = os.read(self._ours, 4096)
+            except OSError:  # how Linux says it
+                read = b""
+            self._shown += read.decode(errors="replace").replace("\r\n", "\n")
+            return bool(read)
+        return True
 
 
 @dataclass(frozen=True)
@@ -59,6 +114,31 @@ class Terminal:
         assert "\x1b" not in out.getvalue() + err.getvalue()
         return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
+    @contextlib.contextmanager
+    def screen(self, *words: str, **more: str) -> Iterator[Screen]:
+        """Run a command at a terminal; whatever happens, it is over after the block."""
+        ours, theirs = pty.openpty()
+        process = self.start(*words, stdin=theirs, stdout=theirs, stderr=theirs, **more)
+        os.close(theirs)
+        try:
+            yield Screen(process, ours)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
+
+    def start(self, *words: str, stdin: int, stdout: int, stderr: int, **more: str) -> "subprocess.Popen[bytes]":
+        """Start a command as a process and session of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli.main", *words],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env={**self.environment, **more},
+            start_new_session=True,
+            preexec_fn=_hear_ctrl_c,
+        )
+
     def newest_code(self, email: str, *, not_one_of: frozenset[str] = frozenset()) -> str:
         """Wait for a mail to somebody with a code that was not seen before."""
         until = time.monotonic() + WITHIN_S
@@ -73,7 +153,8 @@ class Terminal:
 
 def a_terminal(stack: LocalStack, config: Path) -> Terminal:
     own = {"CASH_HOME": str(stack.home.root), "CASH_CONFIG_HOME": str(config), "TZ": "Europe/Berlin"}
-    return Terminal({name: value for name, value in os.environ.items() if not name.startswith("CASH_")} | own)
+    others = {name: value for name, value in os.environ.items() if not name.startswith("CASH_")}
+    return Terminal(others | passed_on() | own)
 
 
 def sign_in(terminal: Terminal) -> Terminal:

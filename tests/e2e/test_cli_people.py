@@ -1,12 +1,7 @@
 """The people's commands against the running system, as a shell would run them."""
 
 import json
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -175,6 +170,23 @@ def test_a_new_code_makes_the_earlier_one_worthless(terminal: Terminal) -> None:
     assert terminal.cash("verify").code == ExitCode.FAILED
 
 
+def test_a_code_whose_answer_was_lost_is_asked_for_again(terminal: Terminal) -> None:
+    username = f"u{uuid4().hex[:12]}"
+    email = f"{username}@example.org"
+    terminal.cash("register", email, lines="EUR\n\n")
+    code = terminal.newest_code(email)
+    terminal.cash("verify", lines=f"{code}\n{username}\n")
+    file = Path(terminal.environment["CASH_CONFIG_HOME"]) / "credentials.json"
+    assert code in file.read_text()
+    file.write_text(file.read_text().replace(f'"{code}"', "null"))
+
+    wrong = terminal.cash("verify", lines=f"{code[1:]}{code[0]}\n{username}\n{PASSWORD}\n")
+    right = terminal.cash("verify", lines=f"{code}\n{username}\n{PASSWORD}\n")
+    assert wrong.code == ExitCode.REFUSED
+    assert "not the code of the newest mail; tries left: 4" in wrong.err
+    assert right.code == ExitCode.OK, right.err
+
+
 def test_a_registration_that_is_wrong_is_refused_at_once(terminal: Terminal) -> None:
     assert terminal.cash("register", "ann@nowhere", lines="\n\n").code == ExitCode.REFUSED
     assert terminal.cash("register", lines="").code == ExitCode.USAGE
@@ -203,43 +215,11 @@ def test_secrets_typed_at_a_terminal_are_not_shown(terminal: Terminal) -> None:
 
 
 def type_in(terminal: Terminal, command: str, answers: Sequence[tuple[str, str]]) -> str:
-    """Run a command at a terminal of its own, type each answer when its question (a pattern) stands there.
-
-    Returns what the screen showed. Typing before a question is asked would be lost: a hidden prompt empties the line.
-    """
-    ours, theirs = pty.openpty()
-    words = [sys.executable, "-m", "cli.main", command]
-    process = subprocess.Popen(
-        words, stdin=theirs, stdout=theirs, stderr=theirs, env=dict(terminal.environment), start_new_session=True
-    )
-    os.close(theirs)
-    screen = ""
-    try:
+    """Run a command at a terminal, type each answer when its question (a pattern) is asked; return what was shown."""
+    with terminal.screen(command) as screen:
         for question, answer in answers:
-            screen += read_until(ours, question)
-            os.write(ours, f"{answer}\n".encode())
-        screen += read_until(ours, None)
-        assert process.wait(WITHIN_S) == ExitCode.OK, screen
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-    return screen
-
-
-def read_until(terminal: int, question: str | None) -> str:
-    """Read until a question stands there, or with ``None`` until the command has ended and closed its side."""
-    seen = ""
-    until = time.monotonic() + WITHIN_S
-    while question is None or not re.search(question, seen):
-        assert time.monotonic() < until, f"{question!r} was not asked: {seen!r}"
-        if select.select([terminal], [], [], 0.1)[0]:
-            try:
-                read = os.read(terminal, 4096)
-            except OSError:  # Linux: nobody holds the other side any more
-                read = b""
-            if not read:
-                assert question is None, seen
-                return seen
-            seen += read.decode(errors="replace")
-    return seen
+            screen.wait_for(question)
+            screen.type(answer)
+        shown = screen.wait_for_end()
+        assert screen.process.returncode == ExitCode.OK, shown
+    return shown

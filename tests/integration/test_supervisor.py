@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,9 @@ import pytest
 from infra.local import supervisor as supervising
 from infra.local.home import Home
 from infra.local.processes import PROJECT, Plan, Process, Step, inherited
-from infra.local.state import Condition, read_state
+from infra.local.stack import LocalStack
+from infra.local.state import Condition, StackState, read_state
+from infra.local.status import look
 from infra.local.supervisor import Supervisor, hold_file
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
@@ -47,7 +50,10 @@ class Watched:
     def __init__(self, home: Home, plan: Plan) -> None:
         self.said: list[str] = []
         self.home = home
-        self.supervisor = Supervisor(home, plan, self.said.append)
+        self.supervisor = Supervisor(home, plan, self.say)
+
+    def say(self, sentence: str) -> None:
+        self.said.append(sentence)
 
     def pid(self, name: str) -> int:
         pid = self.supervisor.state.processes[name].pid
@@ -140,7 +146,19 @@ async def test_process_that_ignores_the_stop_is_killed_after_its_deadline(tmp_pa
     assert watched.said == ["server did not stop within 0 s and is killed"]
 
 
-async def test_second_request_to_stop_kills_at_once(tmp_path: Path) -> None:
+async def test_second_request_to_stop_leaves_the_processes_their_time(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+
+    async with running(home, a_process(home, "server", STUBBORN, stop_within_s=1.5)) as watched:
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+        watched.supervisor.stop()
+        await until(lambda: watched.condition("server") is Condition.STOPPING)
+        watched.supervisor.stop()
+
+    assert watched.said == ["server did not stop within 2 s and is killed"]
+
+
+async def test_stop_in_a_hurry_kills_at_once(tmp_path: Path) -> None:
     home = a_home(tmp_path)
 
     async with running(home, a_process(home, "server", STUBBORN, stop_within_s=60)) as watched:
@@ -148,7 +166,7 @@ async def test_second_request_to_stop_kills_at_once(tmp_path: Path) -> None:
         began = time.monotonic()
         watched.supervisor.stop()
         await until(lambda: watched.condition("server") is Condition.STOPPING)
-        watched.supervisor.stop()
+        watched.supervisor.hurry()
         await until(lambda: watched.condition("server") is Condition.STOPPED)
 
     assert time.monotonic() - began < 20
@@ -262,11 +280,89 @@ async def test_step_that_fails_is_reported_and_tried_until_it_works(tmp_path: Pa
     assert watched.supervisor.state.failure is None
 
 
-async def test_program_that_does_not_exist_is_reported(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("hasty")
+async def test_program_that_cannot_be_started_is_reported_and_tried_until_it_can(tmp_path: Path) -> None:
     home = a_home(tmp_path)
-    process = Process("server", ["/nowhere/server"], inherited(), a_process(home, "server", SLEEPS).probe, port=1)
+    program, step_program = tmp_path / "server", tmp_path / "prepare"
+    process = Process("server", [str(program)], inherited(), a_process(home, "server", SLEEPS).probe, port=1)
+    step = Step("prepare", [str(step_program)], inherited(), "one")
 
-    async with running(home, process) as watched:
-        await asyncio.wait_for(watched.supervisor.failed.wait(), 20)
+    async with running(home, process, steps=(step,)) as watched:
+        await until(lambda: watched.condition("server") is Condition.FAILING)
+        assert watched.said[0].startswith(("server could not be started (", "prepare could not be started ("))
+        for path, does in ((program, "echo up; exec sleep 600"), (step_program, "exit 0")):
+            path.write_text(f"#!/bin/sh\n{does}\n")
+            path.chmod(0o700)
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
 
-    assert watched.said[0].startswith("server cannot be started: ")
+
+async def test_full_disk_and_closed_terminal_keep_no_process_from_being_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = a_home(tmp_path)
+    write, full = StackState.write, False
+    monkeypatch.setattr(supervising, "_TEND_EVERY_S", 0.05)
+
+    def write_if_there_is_room(state: StackState, home: Home) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(state, home)
+
+    def say(watched: Watched, sentence: str) -> None:
+        raise BrokenPipeError
+
+    def written_pid() -> int | None:
+        state = read_state(home)
+        return state.processes["server"].pid if state else None
+
+    monkeypatch.setattr(StackState, "write", write_if_there_is_room)
+    monkeypatch.setattr(Watched, "say", say)
+    async with running(home, a_process(home, "server", SLEEPS)) as watched:
+        await asyncio.wait_for(watched.supervisor.ready.wait(), 20)
+        full, killed = True, watched.pid("server")
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: watched.condition("server") is Condition.READY and watched.pid("server") != killed)
+        assert written_pid() == killed
+
+        full = False
+        await until(lambda: written_pid() == watched.pid("server"))
+
+
+PREPARES = """
+import sys, time
+from infra.local import stack
+from infra.local.home import Home
+from infra.local.state import Lock
+
+home = Home(stack.Path(sys.argv[1]))
+lock = Lock.take(home)
+stack.find_servers = lambda say: print("fetching", flush=True) or time.sleep(600)
+try:
+    stack.prepare(home, stack.Choices(), print)
+except stack.StackError as error:
+    print(error)
+"""
+
+
+def test_start_that_still_prepares_is_stopped(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    (home.run / "state.json").write_text("{}")
+    hold_file(home, "kafka").touch()
+    command = [sys.executable, "-c", PREPARES, str(tmp_path)]
+    with (
+        subprocess.Popen(command, cwd=PROJECT, env=inherited(), stdout=subprocess.PIPE, text=True) as start,
+        contextlib.ExitStack() as at_last,
+    ):
+        at_last.callback(start.kill)
+        assert start.stdout is not None
+        assert start.stdout.readline() == "fetching\n"
+        assert look(home).being_prepared
+        # What the last run left is gone as soon as somebody starts anew.
+        assert [path.name for path in home.run.iterdir()] == ["lock"]
+        began = time.monotonic()
+
+        assert LocalStack(home).stop()
+
+        assert start.stdout.read() == "the start was stopped; start again with `cash up`\n"
+    assert time.monotonic() - began < 20
+    assert not LocalStack(home).stop()

@@ -1,5 +1,6 @@
 """What the local stack fetches: locked, checked, and without an address in the locks."""
 
+import hashlib
 import re
 import subprocess
 import tomllib
@@ -9,7 +10,7 @@ import pytest
 
 from infra.local import downloads
 from infra.local.downloads import LOCKS, find_jars, jar_path
-from infra.local.home import StackError
+from infra.local.home import Say, StackError
 from infra.local.processes import PROJECT
 
 
@@ -54,7 +55,7 @@ def test_jar_that_is_not_the_locked_one_is_refused_and_removed(tmp_path: Path, m
     monkeypatch.setenv("CASH_CACHE", str(tmp_path))
     locked = tomllib.loads((LOCKS / "kafka-logging" / "jgo.lock.toml").read_text())["dependencies"][0]
 
-    def fetch(folder: Path, command: str, count: int, say: downloads.Say) -> None:
+    def fetch(folder: Path, command: str, count: int, say: Say) -> None:
         jar_path(locked).parent.mkdir(parents=True)
         jar_path(locked).write_bytes(b"something else")
 
@@ -63,6 +64,38 @@ def test_jar_that_is_not_the_locked_one_is_refused_and_removed(tmp_path: Path, m
     with pytest.raises(StackError, match="is not the file that was locked"):
         find_jars("kafka-logging", print)
     assert not jar_path(locked).exists()
+
+
+def test_only_jars_that_are_wrong_or_missing_are_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(downloads, "LOCKS", tmp_path)
+    names = ("good", "changed", "missing")
+    dependency = (
+        '[[dependencies]]\ngroupId = "g"\nartifactId = "{0}"\nversion = "1"\npackaging = "jar"\nsha256 = "{1}"\n'
+    )
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "jgo.toml").touch()
+    (tmp_path / "some" / "jgo.lock.toml").write_text(
+        "".join(dependency.format(name, hashlib.sha256(name.encode()).hexdigest()) for name in names)
+    )
+    good, changed, missing = (jar_path(jar) for jar in downloads.locked_jars("some"))
+    for jar, content in ((good, "good"), (changed, "damaged")):
+        jar.parent.mkdir(parents=True)
+        jar.write_text(content)
+    left: list[list[bool]] = []
+
+    def fetch(folder: Path, command: str, count: int, say: Say) -> None:
+        left.append([jar.exists() for jar in (good, changed, missing)])
+        assert count == 2
+        missing.parent.mkdir(parents=True)
+        changed.write_text("changed")
+        missing.write_text("missing")
+
+    monkeypatch.setattr(downloads, "_run_jgo", fetch)
+
+    assert find_jars("some", print) == (good, changed, missing)
+    assert find_jars("some", print) == (good, changed, missing)
+    assert left == [[True, False, False]]
 
 
 def test_chosen_redis_that_is_no_program_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

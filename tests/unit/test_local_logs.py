@@ -60,6 +60,46 @@ def test_last_lines_of_a_missing_file_are_none(tmp_path: Path) -> None:
     assert logs.last_lines(home.log("b"), 2) == []
 
 
+@pytest.mark.parametrize("count", [0, 1, 10_000, 30_000])
+@pytest.mark.parametrize("block", [5, 65_536])
+def test_last_lines_are_as_many_as_asked_for_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, block: int
+) -> None:
+    monkeypatch.setattr(logs, "_TAIL_BLOCK", block)
+    lines = [f"line {number} of many" for number in range(20_000)]
+    (tmp_path / "a.log").write_text("\n".join(lines) + "\n")
+
+    assert logs.last_lines(tmp_path / "a.log", count) == lines[len(lines) - min(count, len(lines)) :]
+
+
+async def test_following_all_sees_logs_that_are_made_later(tmp_path: Path) -> None:
+    home = a_home(tmp_path)
+    home.log("early").write_text("old\n")
+
+    async def first_line() -> tuple[str, str]:
+        return await anext(logs.follow(home, None, from_now=logs.sizes(home, logs.list_logs(home))))
+
+    following = asyncio.create_task(first_line())
+    await asyncio.sleep(0.3)
+    home.log("late").write_text("new\n")
+
+    assert await asyncio.wait_for(following, 5) == ("late", "new")
+
+
+def test_log_that_cannot_be_moved_keeps_no_other_from_being_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = a_home(tmp_path)
+    monkeypatch.setattr(logs, "LARGEST_BYTES", 50)
+    for name in ("a", "b", "c"):
+        home.log(name).write_text("x" * 100)
+    home.log("b").with_suffix(".log.1").mkdir()
+
+    logs.rotate(home)
+
+    assert [home.log(name).stat().st_size for name in ("a", "b", "c")] == [0, 100, 0]
+
+
 def shown(capsys: pytest.CaptureFixture[str], line: str) -> str:
     Renderer(["relay", "gateway"]).show("relay", line)
     return capsys.readouterr().out

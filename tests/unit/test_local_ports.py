@@ -41,9 +41,12 @@ def test_busy_port_is_replaced_and_the_replacement_remembered(tmp_path: Path) ->
     assert read_ports(home) == after
 
 
-def test_damaged_ports_file_is_chosen_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", ['{"redis": "many", "somebody": 1, "postgres": 70000', '{"redis": [1]}', "[]", "7", "null", '["ab"]']
+)
+def test_damaged_ports_file_is_chosen_anew(tmp_path: Path, content: str) -> None:
     home = a_home(tmp_path)
-    home.ports.write_text('{"redis": "many", "somebody": 1, "postgres": 70000')
+    home.ports.write_text(content)
 
     chosen, _ = choose_ports(home, anywhere=True)
 
