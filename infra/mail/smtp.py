@@ -45,15 +45,16 @@ class Mailer:
         """
         try:
             with self._connected() as server:
-                server.send_message(message)
+                _hand_over(message, server)
         except smtplib.SMTPRecipientsRefused as error:
             codes = {code for code, _ in error.recipients.values()}
             listed = ", ".join(str(code) for code in sorted(codes))
             if min(codes) >= 500:
                 raise MailRefused(f"the server refused the address with {listed}") from None
             raise Unavailable(f"send mail: the server put the address off with {listed}") from None
-        except smtplib.SMTPNotSupportedError:
-            raise MailRefused("the server cannot write to an international address (no SMTPUTF8)") from None
+        except smtplib.SMTPNotSupportedError as error:
+            # Of the server, not of the address: it lacks what the settings ask for (STARTTLS, AUTH).
+            raise Unavailable(f"send mail: {error}") from error
         except smtplib.SMTPResponseException as error:
             raise Unavailable(f"send mail: the server answered {error.smtp_code}") from error
         except (smtplib.SMTPException, OSError) as error:
@@ -81,6 +82,13 @@ class Mailer:
         finally:
             watchdog.cancel()
             server.close()
+
+
+def _hand_over(message: EmailMessage, server: smtplib.SMTP) -> None:
+    try:
+        server.send_message(message)
+    except smtplib.SMTPNotSupportedError:
+        raise MailRefused("the server cannot write to an international address (no SMTPUTF8)") from None
 
 
 class _Server(smtplib.SMTP):
