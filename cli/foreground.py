@@ -12,8 +12,9 @@ from cli.log_lines import Renderer
 from cli.output import ExitCode, fail, note, say
 from infra.local.home import Home
 from infra.local.logs import follow, sizes
+from infra.local.plan import Choices, Prepared, prepare, supervise
 from infra.local.ports import LOOPBACK
-from infra.local.stack import Choices, LocalStack, Prepared, prepare, supervise
+from infra.local.stack import LocalStack
 from infra.local.state import Lock
 
 

@@ -50,7 +50,8 @@ def up(
 ) -> None:
     """Start every server and process and show one log; Ctrl-C stops it all."""
     from cli.foreground import progress, run_here, say_where
-    from infra.local.stack import EVERYTHING, Choices, LocalStack
+    from infra.local.plan import EVERYTHING, Choices
+    from infra.local.stack import LocalStack
     from infra.local.state import is_running
 
     home = Home.default()
@@ -90,7 +91,7 @@ def logs(
 ) -> None:
     """Show what the processes logged."""
     from infra.local.logs import last_lines, list_logs, sizes
-    from infra.local.stack import EVERYTHING
+    from infra.local.plan import EVERYTHING
     from infra.local.state import is_running
 
     home = Home.default()

@@ -9,8 +9,9 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from infra.local.plan import Choices
 from infra.local.postgres import remove_postgres
-from infra.local.stack import Choices, LocalStack
+from infra.local.stack import LocalStack
 
 # The machine also runs the servers: how long an example took says nothing about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,190 +1,31 @@
 """The local stack as one thing: prepared, started, asked, stopped; the same for people and for tests."""
 
 import asyncio
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from infra.local.downloads import Servers, find_servers
 from infra.local.environment import Environments
-from infra.local.home import Home, Say, StackError, write_whole
-from infra.local.kafka import kafka_identity, kafka_process, prepare_kafka
+from infra.local.home import Home, Say, StackError
 from infra.local.logs import last_lines
 from infra.local.orphans import end_orphans
-from infra.local.ports import choose_ports, read_ports
-from infra.local.postgres import postgres_identity, postgres_process, prepare_postgres, remove_postgres
-from infra.local.probes import http_probe
-from infra.local.processes import PROJECT, Plan, Process, Step, fingerprint_of, inherited
-from infra.local.redis import redis_process
-from infra.local.secrets import Secrets, ensure_secrets, read_secrets
-from infra.local.start_cache import can_train, find_start_cache
-from infra.local.state import Condition, Lock, StackState, find_runners, forget_state, is_running, read_state, sign_lock
-from infra.local.supervisor import Supervisor, hold_file
+from infra.local.plan import Choices, passed_on, prepare, remembered, supervise
+from infra.local.ports import read_ports
+from infra.local.postgres import remove_postgres
+from infra.local.processes import PROJECT, inherited
+from infra.local.secrets import read_secrets
+from infra.local.state import Condition, Lock, StackState, find_runners, is_running, read_state, sign_lock
+from infra.local.supervisor import hold_file
 
-SERVERS = ("postgres", "redis", "kafka", "mailbox")
-# The order of `cash status`; what each runs as one command.
-COMMANDS: Mapping[str, Sequence[str]] = {
-    "gateway": ("-m", "gateway"),
-    "identity-consumer": ("-m", "consumers.identity"),
-    "ledger-consumer": ("-m", "consumers.ledger", "--topics", "interactive,bulk"),
-    "relay": ("-m", "consumers.relay"),
-    "celery-worker": ("-m", "consumers.jobs.worker"),
-    "celery-beat": ("-m", "consumers.jobs.schedule"),
-}
-EVERYTHING = (*SERVERS, *COMMANDS)
 READY_WITHIN_S = 120.0
 _STOPPED_WITHIN_S = 90.0
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What one stack runs, remembered beside its state so that whoever starts its supervisor runs the same.
-
-    ``settings`` are added to, or replace, the environment of every process of ours.
-    """
-
-    processes: Sequence[str] = EVERYTHING
-    any_ports: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A stack that may be started: programs found, ports and secrets chosen, data folders made."""
-
-    home: Home
-    choices: Choices
-    servers: Servers
-    ports: dict[str, int]
-    secrets: Secrets
-
-
-def prepare(home: Home, choices: Choices, say: Say) -> Prepared:
-    """Make everything ready for a start; safe to repeat. The caller holds the stack's lock.
-
-    A SIGTERM meanwhile, which is how others ask for a stop, raises ``StackError``.
-    """
-    try:
-        with _stopped_by_sigterm():
-            return _prepare(home, choices, say)
-    except OSError as error:
-        raise StackError(
-            f"the stack could not be prepared ({error}); make room, or set CASH_HOME and CASH_CACHE to folders of yours"
-        ) from error
-
-
-def _prepare(home: Home, choices: Choices, say: Say) -> Prepared:
-    sign_lock(home)
-    if ended := end_orphans(home):
-        say(f"ended {ended} processes that an earlier start left behind")
-    # They told of the last run.
-    forget_state(home)
-    for held in home.run.glob("*.hold"):
-        held.unlink()
-    servers = find_servers(say)
-    secrets = ensure_secrets(home)
-    ports, replaced = choose_ports(home, anywhere=choices.any_ports)
-    for sentence in replaced:
-        say(sentence)
-    write_whole(_choices_path(home), json.dumps(asdict(choices)))
-    if not (home.kafka / "data").exists():
-        say("making the data folders of PostgreSQL and Kafka")
-    with ThreadPoolExecutor() as pool:
-        made = [
-            pool.submit(prepare_postgres, home, servers.postgres_programs, secrets),
-            pool.submit(prepare_kafka, home, servers, ports, secrets),
-        ]
-        for result in made:
-            result.result()
-    return Prepared(home, choices, servers, ports, secrets)
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Raise at a SIGTERM within the block, so that what was begun is cleaned up; only the main thread hears signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(*_: object) -> None:
-        raise StackError("the start was stopped; start again with `cash up`")
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def make_plan(prepared: Prepared) -> Plan:
-    """Return what the supervisor runs."""
-    home, ports, secrets = prepared.home, prepared.ports, prepared.secrets
-    environments = Environments(secrets, ports)
-    steps = _steps(home, environments)
-    first = ("postgres", "redis", "kafka", *(step.name for step in steps))
-    trained = find_start_cache(prepared.servers)
-    processes: list[Process] = [
-        postgres_process(home, prepared.servers.postgres_programs, ports["postgres"]),
-        redis_process(home, prepared.servers.redis_server, ports["redis"], secrets),
-        kafka_process(home, prepared.servers, ports["kafka"], trained),
-    ]
-    mailbox = environments.of("mailbox") | {"CASH_MAIL_FOLDER": str(home.mail)}
-    commands = {"mailbox": ("-m", "infra.local.mailbox"), **COMMANDS}
-    for name, arguments in commands.items():
-        settings = mailbox if name == "mailbox" else environments.of(name)
-        ours = name in COMMANDS
-        launch = [sys.executable, "-m", "infra.local.launch"]
-        processes.append(
-            Process(
-                name=name,
-                command=[*launch, *arguments[1:]] if ours else [sys.executable, *arguments],
-                environment=inherited() | settings | dict(prepared.choices.settings),
-                probe=http_probe(ports[name]),
-                port=ports[name],
-                after=first if ours else (),
-                waits=ours,
-                is_server=not ours,
-            )
-        )
-    chosen = [process for process in processes if process.name in prepared.choices.processes]
-    names = {process.name for process in chosen}
-    steps = [step for step in steps if set(step.after) & {*SERVERS} <= names]
-    training = Step(
-        "kafka-training",
-        [sys.executable, "-m", "infra.local.start_training"],
-        inherited() | passed_on(),
-        fingerprint="",
-    )
-    untrained = "kafka" in names and trained is None and can_train(prepared.servers)
-    return Plan(chosen, steps, afterwards=[training] if untrained else [])
-
-
-def _steps(home: Home, environments: Environments) -> list[Step]:
-    postgres, kafka = PROJECT / "infra" / "postgres", PROJECT / "infra" / "kafka"
-    databases, broker = postgres_identity(home), kafka_identity(home)
-    contents = {
-        "bootstrap": ("infra.postgres.bootstrap", [postgres / "bootstrap.py"], databases, ["postgres"]),
-        "migrate": ("infra.postgres.migrate", [postgres], databases, ["postgres", "bootstrap"]),
-        "topics": ("infra.kafka.topics", [PROJECT / "contracts" / "topics.py", kafka], broker, ["kafka"]),
-    }
-    steps = []
-    for name, (module, files, identity, after) in contents.items():
-        settings = environments.of(name)
-        secrets = sorted(value for key, value in settings.items() if key.endswith("PASSWORD"))
-        fingerprint = fingerprint_of(files, identity, *secrets)
-        steps.append(Step(name, [sys.executable, "-m", module], inherited() | settings, fingerprint, after))
-    return steps
 
 
 class LocalStack:
@@ -381,25 +222,8 @@ class LocalStack:
         return "\n".join(lines)
 
 
-def passed_on() -> dict[str, str]:
-    """Return what a person chose for the stack as a whole, for those of our processes that run it."""
-    return {name: os.environ[name] for name in ("CASH_CACHE", "CASH_REDIS_SERVER") if name in os.environ}
-
-
-def _choices_path(home: Home) -> Path:
-    return home.run / "choices.json"
-
-
-def supervise(prepared: Prepared, say: Say) -> Supervisor:
-    """Return the supervisor of a prepared stack; the caller runs it."""
-    return Supervisor(prepared.home, make_plan(prepared), say)
-
-
 async def _run_in_background(home: Home) -> None:
-    choices = Choices(**json.loads(_choices_path(home).read_text("utf-8")))
-    quiet: Say = lambda _: None  # noqa: E731 - a named function would be longer and say less
-    prepared = Prepared(home, choices, find_servers(quiet), read_ports(home), read_secrets(home))
-    supervisor = supervise(prepared, lambda sentence: print(sentence, flush=True))
+    supervisor = supervise(remembered(home), lambda sentence: print(sentence, flush=True))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import uvloop
 
+from infra.local.plan import Choices
 from infra.local.postgres import remove_postgres
-from infra.local.stack import Choices, LocalStack
+from infra.local.stack import LocalStack
 from infra.postgres.engine import Database
 from infra.settings import LedgerDatabaseSettings
 from tests.bench import ledger_batches, sign_ins

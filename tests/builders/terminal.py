@@ -22,7 +22,8 @@ import pytest
 
 from cli.main import main
 from cli.output import ExitCode
-from infra.local.stack import LocalStack, passed_on
+from infra.local.plan import passed_on
+from infra.local.stack import LocalStack
 
 PASSWORD = "correct horse battery"
 WITHIN_S = 20.0

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import psutil
 
+from infra.local.plan import COMMANDS
 from infra.local.processes import inherited
-from infra.local.stack import COMMANDS
 from tests.chaos.line import Line
 
 GONE_WITHIN_S = 20.0

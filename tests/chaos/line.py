@@ -15,7 +15,8 @@ from contracts.topics import Topic
 from infra.errors import Unavailable
 from infra.kafka.connection import connection_arguments
 from infra.kafka.producer import Producer
-from infra.local.stack import COMMANDS, LocalStack
+from infra.local.plan import COMMANDS
+from infra.local.stack import LocalStack
 from infra.postgres.engine import Database
 from infra.settings import KafkaSettings, LedgerDatabaseSettings, UsersDatabaseSettings
 from tests.builders.kafka import read_whole

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from infra.local.stack import EVERYTHING, LocalStack
+from infra.local.plan import EVERYTHING
+from infra.local.stack import LocalStack
 from tests.chaos.kills import kill
 from tests.chaos.line import Line, open_line
 from tests.chaos.load import Load, all_roads

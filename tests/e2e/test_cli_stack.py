@@ -14,8 +14,9 @@ import pytest
 from cli.output import ExitCode
 from infra.local.home import Home, locked
 from infra.local.orphans import find_orphans
+from infra.local.plan import EVERYTHING
 from infra.local.postgres import remove_postgres
-from infra.local.stack import EVERYTHING, LocalStack
+from infra.local.stack import LocalStack
 from tests.builders.terminal import WITHIN_S, Ended, Terminal, a_terminal
 
 pytestmark = pytest.mark.stack

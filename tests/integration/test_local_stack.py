@@ -23,9 +23,10 @@ from cli.output import ExitCode
 from infra.local.doctor import examine
 from infra.local.home import StackError
 from infra.local.orphans import find_orphans
+from infra.local.plan import SERVERS, Choices
 from infra.local.postgres import remove_postgres
 from infra.local.processes import PROJECT, inherited
-from infra.local.stack import SERVERS, Choices, LocalStack
+from infra.local.stack import LocalStack
 from infra.local.state import Lock
 from infra.local.status import look
 

@@ -330,16 +330,17 @@ async def test_full_disk_and_closed_terminal_keep_no_process_from_being_started_
 
 PREPARES = """
 import sys, time
-from infra.local import stack
-from infra.local.home import Home
+from pathlib import Path
+from infra.local import plan
+from infra.local.home import Home, StackError
 from infra.local.state import Lock
 
-home = Home(stack.Path(sys.argv[1]))
+home = Home(Path(sys.argv[1]))
 lock = Lock.take(home)
-stack.find_servers = lambda say: print("fetching", flush=True) or time.sleep(600)
+plan.find_servers = lambda say: print("fetching", flush=True) or time.sleep(600)
 try:
-    stack.prepare(home, stack.Choices(), print)
-except stack.StackError as error:
+    plan.prepare(home, plan.Choices(), print)
+except StackError as error:
     print(error)
 """
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from cli.status import show_status, why_not_ready
-from infra.local.stack import EVERYTHING
+from infra.local.plan import EVERYTHING
 from infra.local.status import ProcessStatus, StackStatus
 
 MEMORY = 123_000_000

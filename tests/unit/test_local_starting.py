@@ -6,7 +6,8 @@ import pytest
 
 from infra.local import stack as stacks
 from infra.local.home import Home, StackError
-from infra.local.stack import Choices, LocalStack, prepare
+from infra.local.plan import Choices, prepare
+from infra.local.stack import LocalStack
 from infra.local.state import Lock
 
 
