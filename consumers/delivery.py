@@ -175,18 +175,16 @@ class Delivery(Generic[S]):
     async def _commit(self, received: Sequence[Received]) -> list[tuple[Asked[Submission], Decision]]:
         async with self._database.transaction(f"take {len(received)} submissions") as connection:
             await self._repository.lock(connection, received)
-            # After the locks, so that what one ledger records never goes back in time.
-            recorded_at = await connection.fetchval("SELECT clock_timestamp()")
-            claimed = await operations.claim(connection, received, recorded_at, OperationState.RECORDED)
+            claimed, recorded_at = await operations.claim(connection, received, OperationState.RECORDED)
+            if len(claimed) < len(received):
+                await self._note_reused_keys(connection, received)
+            if recorded_at is None:
+                return []
             asked: list[Asked[Submission]] = []
             for each in received:
                 if each.operation_id in claimed:
                     claimed.discard(each.operation_id)  # the second of two equal records finds it taken
                     asked.append(each.asked(recorded_at))
-            if len(asked) < len(received):
-                await self._note_reused_keys(connection, received)
-            if not asked:
-                return []
             states = await self._repository.load(connection, asked)
             decided: list[tuple[Asked[Submission], Decision]] = []
             for each_asked in asked:
@@ -275,8 +273,7 @@ class Delivery(Generic[S]):
         await self._dead_letters.send([DeadLetter(received.record, "defect", reason, DEFECT_TRIES)])
         SUBMISSIONS.labels(self._name, received.message.noun, OperationState.FAILED).inc()
         async with self._database.transaction("mark an operation failed") as connection:
-            recorded_at = await connection.fetchval("SELECT clock_timestamp()")
-            await operations.claim(connection, [received], recorded_at, OperationState.FAILED)
+            await operations.claim(connection, [received], OperationState.FAILED)
         with suppress(Unavailable):
             await self._answer([received], [])
         if self._defects_in_a_row >= DEFECTS_IN_A_ROW_MAX:

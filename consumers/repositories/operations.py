@@ -15,12 +15,12 @@ _CLAIM = """
     INSERT INTO operations (id, subject_id, user_id, noun, idempotency_key, state, resource_id, request_hash, request,
                             recorded_at, source_topic, source_partition, source_offset)
     SELECT id, subject_id, user_id, noun, idempotency_key, $12, resource_id, request_hash, request,
-           $13, topic, part, off
+           (SELECT clock_timestamp()), topic, part, off
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::bytea[], $8::bytea[],
                 $9::text[], $10::int[], $11::bigint[])
       AS claim (id, subject_id, user_id, noun, idempotency_key, resource_id, request_hash, request, topic, part, off)
     ON CONFLICT (id) DO NOTHING
-    RETURNING id
+    RETURNING id, recorded_at
 """
 
 _HASHES = "SELECT id, request_hash FROM operations WHERE id = ANY($1::uuid[])"
@@ -35,9 +35,12 @@ _REFUSE = """
 
 
 async def claim(
-    connection: Connection, received: Sequence[Received], recorded_at: datetime, state: OperationState
-) -> set[UUID]:
-    """Insert one operation per record and return the ids that are ours to decide.
+    connection: Connection, received: Sequence[Received], state: OperationState
+) -> tuple[set[UUID], datetime | None]:
+    """Insert one operation per record; return the ids that are ours to decide, and the moment they count as known.
+
+    The moment is the database's clock, read once by this statement and so after the locks: what one ledger records
+    never goes back in time. It is ``None`` where nothing is ours.
 
     An id that exists already, here or in another database transaction we then wait for, was or is being decided
     elsewhere. Rows go in sorted by id, so that two claimers never wait for each other; of two equal ids in the batch
@@ -62,9 +65,8 @@ async def claim(
         [each.source.partition for _, each in rows],
         [each.source.offset for _, each in rows],
         state,
-        recorded_at,
     )
-    return {row["id"] for row in claimed}
+    return {row["id"] for row in claimed}, claimed[0]["recorded_at"] if claimed else None
 
 
 async def request_hashes(connection: Connection, operation_ids: Sequence[UUID]) -> dict[UUID, str]:

@@ -26,8 +26,8 @@ _SASL = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512":
 
 GRACEFUL_TIMEOUT_S = 15.0
 BATCH_RECORDS_MAX = 2000
-#: Of one partition in one answer: two batches of an import's records. With aiokafka's 1 MiB a batch was half full.
-FETCH_BYTES_MAX = 4 * 1024 * 1024
+#: Of one partition in one answer: a batch of an import's records. With aiokafka's 1 MiB a batch was half full.
+FETCH_BYTES_MAX = 2 * 1024 * 1024
 #: How long an idle consumer may be deaf (STACK: FastStream waits it twice). Short where a person waits.
 INTERACTIVE_WAIT_MS = 10
 BULK_WAIT_MS = 200

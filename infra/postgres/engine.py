@@ -43,6 +43,9 @@ RETRYABLE: tuple[type[BaseException], ...] = (
 #: times as long after 20,000 others [measured]. What reads whole tables says so: :func:`reading_whole_tables`.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
+#: How long a statement waits for a lock, and a database transaction lives: what holds others up longer is rolled back.
+TIMEOUTS = {"lock_timeout": "5s", "transaction_timeout": "30s"}
+
 
 class _Arguments(TypedDict):
     host: str
@@ -116,18 +119,17 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def transaction(
-        self, operation: str, *, lock_timeout_s: int = 5, timeout_s: int = 30
-    ) -> "AsyncIterator[Connection]":
+    async def transaction(self, operation: str, *, timeout_s: int | None = None) -> "AsyncIterator[Connection]":
         """Open a READ COMMITTED database transaction, committed at the end of the block, rolled back on any error.
+
+        ``timeout_s`` replaces the time it may take, :data:`TIMEOUTS`; saying so costs a round trip.
 
         Raises:
             Unavailable: PostgreSQL is down, a lock was not had in time, or it chose us as a deadlock's victim.
         """
         async with self.connection(operation) as connection, connection.transaction():
-            await connection.execute(
-                f"SET LOCAL lock_timeout = '{lock_timeout_s}s'; SET LOCAL transaction_timeout = '{timeout_s}s'"
-            )
+            if timeout_s is not None:
+                await connection.execute(f"SET LOCAL transaction_timeout = '{timeout_s}s'")
             yield connection
 
     async def ping(self) -> None:
@@ -146,13 +148,14 @@ class Database:
             "ssl": settings.sslmode,
             "timeout": 5,
             "command_timeout": self._answer_timeout_s,
-            "server_settings": {"application_name": self._application, "timezone": "UTC", **BY_KEY},
+            "server_settings": {"application_name": self._application, "timezone": "UTC", **TIMEOUTS, **BY_KEY},
         }
 
 
 async def reading_whole_tables(connection: Connection) -> None:
-    """Let the rest of this database transaction be planned for reading whole tables."""
-    await connection.execute("; ".join(f"SET LOCAL {name} = on" for name in BY_KEY))
+    """Let the rest of this database transaction be planned for reading whole tables, and take its time."""
+    settings = [*(f"{name} = on" for name in BY_KEY), "transaction_timeout = 0"]
+    await connection.execute("; ".join(f"SET LOCAL {setting}" for setting in settings))
 
 
 def without_rows(error: Exception) -> Exception:

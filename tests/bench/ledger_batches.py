@@ -85,8 +85,8 @@ async def _take(database: Database, received: Sequence[Received]) -> tuple[float
     async with database.transaction("bench") as connection:
         await repository.lock(connection, received)
         aside = time.perf_counter()
-        recorded_at = await connection.fetchval("SELECT clock_timestamp()")
-        claimed = await operations.claim(connection, received, recorded_at, OperationState.RECORDED)
+        claimed, recorded_at = await operations.claim(connection, received, OperationState.RECORDED)
+        assert recorded_at is not None
         elsewhere_s += time.perf_counter() - aside
         asked = [each.asked(recorded_at) for each in received if each.operation_id in claimed]
         states = await repository.load(connection, asked)

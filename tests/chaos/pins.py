@@ -26,7 +26,7 @@ async def locked(database: Database, statement: str, *arguments: object) -> Asyn
     connection = await database.connect()
     try:
         async with connection.transaction():
-            await connection.execute("SET LOCAL lock_timeout = '10s'")
+            await connection.execute("SET LOCAL lock_timeout = '10s'; SET LOCAL transaction_timeout = 0")
             await connection.fetch(statement, *arguments)
             yield
     finally:
