@@ -70,12 +70,19 @@ def to_minor(amount: str, currency: str) -> int:
     decimals = decimals.rstrip("0")
     digits = (whole + decimals.ljust(exponent, "0")).lstrip("0")
     if sign or not digits:
-        raise AmountRefused("amount_not_positive", "The amount must be above zero.")
+        raise AmountRefused("amount_not_positive", "Give an amount above zero.")
     if len(decimals) > exponent:
-        raise AmountRefused("amount_too_precise", f"{currency} has {exponent} decimals; the amount has more.")
+        raise AmountRefused("amount_too_precise", _decimals_of(currency, exponent))
     if len(digits) > _DIGITS_MAX or (minor := int(digits)) > AMOUNT_MINOR_MAX:
-        raise AmountRefused("amount_too_large", f"The amount is above {format_minor(AMOUNT_MINOR_MAX, currency)}.")
+        raise AmountRefused(
+            "amount_too_large", f"Give an amount of at most {format_minor(AMOUNT_MINOR_MAX, currency)}."
+        )
     return minor
+
+
+def _decimals_of(currency: str, exponent: int) -> str:
+    at_most = f"at most {exponent} decimals" if exponent else "no decimals"
+    return f"{currency} has {at_most}; give the amount without the rest."
 
 
 def format_minor(minor: int, currency: str) -> str:
