@@ -16,6 +16,7 @@ from contracts import topics
 from gateway.auth import Doorman
 from gateway.ended_sessions import EndedSessions
 from gateway.observing import Observed
+from gateway.openapi import document_as_json
 from gateway.outcomes import Outcomes
 from gateway.passwords import Passwords
 from gateway.publishing import Answers, Publisher
@@ -138,6 +139,7 @@ def create_app(settings: AllSettings) -> ASGIApp:
         passwords=passwords,
         tokens=tokens,
         readiness=readiness,
+        openapi=document_as_json,
     )
     app = build(
         lambda: services,

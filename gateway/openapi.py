@@ -4,6 +4,7 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +90,12 @@ def document() -> dict[str, Any]:
     _, described = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
     schemas.update(described)
     return found
+
+
+@cache
+def document_as_json() -> bytes:
+    """Return the document as it is served, made once."""
+    return msgspec.json.encode(document())
 
 
 def _path_of(path_format: str) -> str:

@@ -1,5 +1,6 @@
 """What routes need besides the request, in one object: Litestar resolves two dependencies in a task each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.auth import Doorman
@@ -28,3 +29,5 @@ class Services:
     passwords: Passwords
     tokens: Tokens
     readiness: Readiness
+    openapi: Callable[[], bytes]
+    """The document, which describes the routes; so it is none of what they import."""

@@ -4,10 +4,12 @@ import asyncio
 from functools import cache
 from pathlib import Path
 
-import msgspec
 from litestar import Response, get
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
+
+from gateway.services import Services
 
 _PAGE = Path(__file__).parent.parent / "docs_page"
 _HEADERS = {
@@ -21,9 +23,9 @@ _TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
 
 
 @get("/openapi.json", include_in_schema=False)
-async def get_document() -> Response[bytes]:
+async def get_document(services: NamedDependency[Services]) -> Response[bytes]:
     """Return the OpenAPI 3.1 document."""
-    return Response(await asyncio.to_thread(_document), media_type="application/json", headers=_HEADERS)
+    return Response(await asyncio.to_thread(services.openapi), media_type="application/json", headers=_HEADERS)
 
 
 @get("/docs", include_in_schema=False)
@@ -38,14 +40,6 @@ async def get_asset(name: FromPath[str]) -> Response[bytes]:
     if name not in _TYPES:
         raise NotFoundException
     return Response(_asset(name), media_type=_TYPES[name], headers=_HEADERS)
-
-
-@cache
-def _document() -> bytes:
-    # Imported late: the document describes the routes, of which this module is one.
-    from gateway.openapi import document
-
-    return msgspec.json.encode(document())
 
 
 @cache
