@@ -90,8 +90,12 @@ class BatchSubscription:
 
     async def _on_batch(self, message: Any) -> None:
         """Hand over; ``NackMessage`` makes FastStream rewind every partition of the batch, without a traceback."""
+        records = message.raw_message
         try:
-            await self._handle(message.raw_message)
+            await self._handle(records)
+            # The message stands in a circle of references. With all its records it would wait for the collector, which
+            # looks seldom: a consumer grew to 300 MB in a backlog [measured].
+            message.raw_message = records[:1]
         except Unavailable as error:
             raise NackMessage from error
         except (
