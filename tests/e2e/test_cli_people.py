@@ -87,7 +87,7 @@ def test_lists_go_on_where_they_ended(signed_in: Terminal) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("tx", "add", "24.475", "Food"), ExitCode.REFUSED, "EUR has 2 decimals"),
+        (("tx", "add", "24.475", "Food"), ExitCode.REFUSED, "EUR has at most 2 decimals"),
         (("tx", "add", "5", "Food", "--account", "Bank"), ExitCode.REFUSED, "no such account"),
         (("tx", "add", "5", "Food", "--currency", "ZZZ"), ExitCode.REFUSED, "currency"),
         (("tx", "add", "5", " "), ExitCode.REFUSED, "category"),
