@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import errno
 import io
 import json
 import os
@@ -211,6 +212,11 @@ def guard(command: Callable[[], object]) -> NoReturn:
         if not isinstance(ended.__context__, BrokenPipeError):
             raise
         _give_stdout_away()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            code = _complain(_defect(error), ExitCode.DEFECT)
+        else:
+            code = _complain("there is no room to write to; make some and try again", ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, nobody gets a traceback
         code = _complain(_defect(error), ExitCode.DEFECT)
     sys.exit(code)

@@ -18,6 +18,7 @@ from cli.servers import Server, UrlOption
 from contracts.money import UnknownCurrency, exponent_of
 from contracts.refusals import RefusalCode
 from contracts.registrations import CODE_ALPHABET, CODE_LENGTH, CODE_LIFETIME_S
+from contracts.text import is_mailbox
 from contracts.users import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, USERNAME_PATTERN
 
 _POLL_S = 0.2
@@ -66,8 +67,8 @@ def verify(
 ) -> None:
     """Type the mailed code, then choose the username and password of your user.
 
-    Where standard input is no terminal it is read in this order, a line each: code, username, password. The code is
-    left out when an earlier `cash verify` got past it.
+    Where standard input is no terminal it is read in this order, a line each: code, username, password. The code may
+    be left out when an earlier `cash verify` got past it.
     """
     with connect(url) as client:
         pending = client.file.read(Credentials).at(client.server.url).registration
@@ -148,6 +149,9 @@ def _choose_user(client: Client, pending: PendingRegistration, code: str) -> Any
     password = None
     while True:
         username = ask("Username", check=_username)
+        if username.upper() == code:
+            # The same lines once more, after a correction: the first of them is not a name.
+            username = ask("Username", check=_username)
         password = password or ask_secret("Password", confirm=True, check=_password)
         try:
             return submit_user(client, pending.registration_id, code, username, password)
@@ -233,7 +237,7 @@ def _given(value: str | None, check: Callable[[str], str]) -> str | None:
 
 def _email(text: str) -> str:
     name, at, domain = text.strip().rpartition("@")
-    if not (name and at and domain) or any(character.isspace() for character in text.strip()):
+    if not (is_mailbox(name) and at and domain) or any(character.isspace() for character in domain):
         raise ValueError(f"'{text}' is not an e-mail address; it looks like ann@example.org")
     return text.strip()
 

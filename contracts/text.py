@@ -45,13 +45,14 @@ IDEMPOTENCY_KEY_PATTERN = rf"^[\x21-\x7e]([\x20-\x7e]{{0,{IDEMPOTENCY_KEY_LENGTH
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-5][0-9])"
 )
 
 #: What IDNA leaves; no brackets, quotes or second ``@``, which NFKC can make of other characters.
 _DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
+_SPECIAL = frozenset(' ,:;<>()[]"\\@')
 #: Sharp s, final sigma and the two joiners: IDNA 2003, which Python has, makes other names of them (RFC 5894, 7.2).
 _DEVIATIONS = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
 
@@ -122,6 +123,14 @@ def email_key(address: str) -> str:
         return f"{local.casefold()}@{mail_domain(domain)}" if at else typed.casefold()
     except UnicodeError:
         return typed.casefold()  # No mail ever goes there.
+
+
+def is_mailbox(typed: str) -> bool:
+    """Return whether mail can go to what stands before the ``@``: printable, and without what would need quoting.
+
+    RFC 5322 allows the latter; people do not have it in their addresses, and mail servers read it differently.
+    """
+    return bool(typed) and typed.isprintable() and _SPECIAL.isdisjoint(typed)
 
 
 def mail_domain(typed: str) -> str:

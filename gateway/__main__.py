@@ -6,6 +6,7 @@ import sys
 import uvicorn
 
 from gateway.app import PROCESS, AllSettings, create_app
+from gateway.http import BoundedHttp
 from infra.memory import collect_seldom
 from infra.settings import HttpSettings, read
 from infra.telemetry.logs import configure_logs
@@ -24,7 +25,7 @@ def main() -> int:
         host=address.host,
         port=address.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -57,7 +57,10 @@ def _known_zone(name: str) -> str:
 
 
 def _mailable(address: str) -> str:
-    text.mail_domain(address.rpartition("@")[2])
+    mailbox, _, domain = address.rpartition("@")
+    if not text.is_mailbox(mailbox):
+        raise ValueError("no mailbox")
+    text.mail_domain(domain)
     return address
 
 

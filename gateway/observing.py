@@ -1,7 +1,7 @@
 """What every request goes through: its trace, its metrics, its headers, and one line in the log for some of them."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -51,7 +51,7 @@ class Observed:
             await send(message)
 
         # Litestar makes an object of the headers whenever it is asked for one; a dictionary is a tenth of that.
-        scope["sent"] = dict(scope["headers"])  # type: ignore[typeddict-unknown-key]  # ours; ASGI allows it
+        scope["sent"] = _joined(scope["headers"])  # type: ignore[typeddict-unknown-key]  # ours; ASGI allows it
         traceparent = scope["sent"].get(b"traceparent")  # type: ignore[typeddict-item]
         with tracing(new_traceparent(traceparent.decode("latin-1") if traceparent else None)):
             try:
@@ -74,6 +74,14 @@ class Observed:
         metrics[1](seconds)
         if status >= 500 or seconds > SLOW_S or next(self._count) % self._log_every == 0:
             log.info("answered", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 1))
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return headers by name; one sent twice is a list (RFC 9110, 5.3), so no second one wins in silence."""
+    joined: dict[bytes, bytes] = {}
+    for name, value in headers:
+        joined[name] = value if name not in joined else joined[name] + b", " + value
+    return joined
 
 
 def _with_common(headers: Any, scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:

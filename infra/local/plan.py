@@ -147,6 +147,7 @@ def make_plan(prepared: Prepared) -> Plan:
                 after=first if ours else (),
                 waits=ours,
                 is_server=not ours,
+                stops_first=name == "gateway",
             )
         )
     chosen = [process for process in processes if process.name in prepared.choices.processes]

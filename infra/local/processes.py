@@ -22,7 +22,8 @@ class Process:
     """One supervised program.
 
     ``after`` names the processes and steps that come first. One that ``waits`` is started before them all the same
-    and begins when it reads a line. A server stops after those that use it.
+    and begins when it reads a line. A server stops after those that use it; what ``stops_first`` still gets answers
+    from the others meanwhile.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Process:
     after: Sequence[str] = ()
     waits: bool = False
     is_server: bool = False
+    stops_first: bool = False
     stop_signal: int = signal.SIGTERM
     stop_within_s: float = STOP_WITHIN_S
     user: str | None = None

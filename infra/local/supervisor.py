@@ -71,7 +71,7 @@ class Supervisor:
             _signal(process, signal.SIGKILL)
 
     async def run(self) -> None:
-        """Run everything until ``stop``, then stop everything: ours first, their servers after."""
+        """Run everything until ``stop``, then stop everything: who answers people, the rest of ours, their servers."""
         self._write()
         background = [asyncio.create_task(self._tend_files()), asyncio.create_task(self._do_afterwards())]
         steps = [self._start_task(step.name, self._perform(step)) for step in self._plan.steps]
@@ -82,7 +82,8 @@ class Supervisor:
         for task in (*background, *steps):
             task.cancel()
         servers = {name for name, process in self._named().items() if process.is_server}
-        for group in (keepers.keys() - servers, servers):
+        first = {name for name, process in self._named().items() if process.stops_first}
+        for group in (first, keepers.keys() - first - servers, servers):
             await asyncio.gather(*(self._end(name, keepers[name]) for name in group))
         await asyncio.gather(*background, *steps, return_exceptions=True)
         # What was being started at the very moment of the stop is nobody's child by now.

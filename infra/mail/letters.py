@@ -8,11 +8,9 @@ from email.utils import format_datetime, parseaddr
 from zoneinfo import ZoneInfo
 
 from contracts.registrations import ATTEMPTS_PER_ISSUE_MAX, CODE_LIFETIME_S
-from contracts.text import mail_domain
+from contracts.text import is_mailbox, mail_domain
 
 _ADDRESS_LENGTH_MAX = 254
-#: What would need quoting (RFC 5322), which people do not have in their addresses and mail servers read differently.
-_SPECIAL = frozenset(' ,:;<>()[]"\\@')
 
 Letter = tuple[str, str]
 """Subject and text."""
@@ -104,13 +102,11 @@ def compose(letter: Letter, *, sender: Address, to: str, message_id: str, now: d
 
 def _address(typed: str, name: str = "") -> Address:
     mailbox, at, domain = typed.strip().rpartition("@")
-    if not (mailbox and at and domain) or len(typed) > _ADDRESS_LENGTH_MAX or not typed.isprintable():
+    if not (is_mailbox(mailbox) and at and domain) or len(typed) > _ADDRESS_LENGTH_MAX:
         raise AddressRefused("This is not an e-mail address.")
     try:
         typed.encode()
         domain = mail_domain(domain)
     except UnicodeError:
         raise AddressRefused("This is not an e-mail address.") from None
-    if not _SPECIAL.isdisjoint(mailbox + domain):
-        raise AddressRefused("This is not an e-mail address.")
     return Address(display_name=name, username=mailbox, domain=domain)

@@ -14,6 +14,7 @@ log = get_logger(__name__)
 
 _UUID_BYTES = 16
 SEND_TIMEOUT_S = 1.0
+SILENT_S = 10.0
 
 
 def _channel(instance_id: UUID) -> str:
@@ -28,12 +29,17 @@ class Wakeups:
         self._redis = connect(settings)
         # Redis-py gives a subscription the connection's read time-out; a channel may be silent for as long as it likes.
         self._listening = connect(settings)
+        self._silent_until = 0.0
 
     async def send(self, decided: Mapping[UUID, Sequence[UUID]]) -> None:
         """Tell gateways, by instance id, which operations were decided.
 
-        A failure is logged and a Redis that hangs is not waited for: the gateways look for themselves anyway.
+        A failure is logged: the gateways look for themselves anyway. A Redis that hangs is waited for once, and then
+        left alone for a while: whoever sends has the next batch to take.
         """
+        now = asyncio.get_running_loop().time()
+        if now < self._silent_until:
+            return
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S), self._redis.pipeline(transaction=False) as pipeline:
                 for instance_id, operation_ids in decided.items():
@@ -41,6 +47,7 @@ class Wakeups:
                 await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("wake-up not sent", error=repr(error))
+            self._silent_until = now + SILENT_S
 
     async def listen(self, instance_id: UUID, on_wake: Callable[[UUID], None], *, ready: asyncio.Event) -> None:
         """Call ``on_wake`` with each decided operation until cancelled; subscribes again after a loss.

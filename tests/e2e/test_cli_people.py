@@ -162,7 +162,8 @@ def test_a_new_code_makes_the_earlier_one_worthless(terminal: Terminal) -> None:
 
     early = terminal.cash("verify", lines=f"{first}\n{username}\n{PASSWORD}\n")
     weak = terminal.cash("verify", lines=f"{second}\n{username}\npassword\n")
-    done = terminal.cash("verify", lines=f"{username}\n{PASSWORD}\n")
+    # The same lines once more, corrected: the code is proven already and is no name.
+    done = terminal.cash("verify", lines=f"{second}\n{username}\n{PASSWORD}\n")
     assert (early.code, early.err.count("\n")) == (ExitCode.REFUSED, 1)
     assert weak.code == ExitCode.REFUSED
     assert "password" in weak.err

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.observing import _joined
 from gateway.requests import Asking, uuid7, wait_of
 
 
@@ -22,7 +23,7 @@ from gateway.requests import Asking, uuid7, wait_of
         ("wait=0", 0),
         ("wait=10", 10),
         ("wait=999999999", 10),
-        ("wait=99999999999999999999", 0),
+        ("wait=99999999999999999999", 10),
         ("wait=-1", 0),
         ("wait=1.5", 0),
         ("wait", 0),
@@ -61,3 +62,11 @@ def test_made_keys_are_uuids_of_version_7_in_the_order_of_time() -> None:
     assert before.variant == uuid4().variant
     assert before < after
     assert abs((after.int >> 80) / 1000 - time.time()) < 60
+
+
+def test_a_header_sent_twice_is_a_list_and_neither_wins_in_silence() -> None:
+    sent = _joined([(b"prefer", b"wait=10"), (b"accept", b"*/*"), (b"prefer", b"return=minimal")])
+
+    assert sent == {b"prefer": b"wait=10, return=minimal", b"accept": b"*/*"}
+    assert wait_of(sent[b"prefer"].decode()) == 10
+    assert wait_of("wait=9999999999") == 10

@@ -153,8 +153,36 @@ def test_what_was_not_sent_stays_absent_in_the_message() -> None:
     )
 
 
-@pytest.mark.parametrize("email", ["ann@[a.b", "ann@example.org]", "[ann@example.org", "ann@[192.0.2.1]"])
-def test_an_address_with_brackets_is_refused(email: str) -> None:
+@pytest.mark.parametrize(
+    "email",
+    [
+        *(
+            "ann@[a.b",
+            "ann@example.org]",
+            "[ann@example.org",
+            "ann@[192.0.2.1]",
+            "<ann>@y.org",
+            "a;b@y.org",
+            "a,b@y.org",
+        ),
+        *(
+            "a(b)@y.org",
+            "a:b@y.org",
+            "a\\\\b@y.org",
+            "a\u200b@y.org",
+            "a\u202e@y.org",
+            "a\u00ad@y.org",
+            "ann@straße.de",
+        ),
+    ],
+)
+def test_an_address_no_mail_can_go_to_is_refused(email: str) -> None:
     raw = f'{{"email": "{email}", "base_currency": "EUR", "time_zone": "Europe/Berlin"}}'
 
     assert wrong_fields(NewRegistration, raw) == ["email"]
+
+
+def test_a_body_of_unknown_fields_does_not_make_a_large_answer() -> None:
+    raw = "{" + ", ".join(f'"field{number}": 1' for number in range(1000)) + "}"
+
+    assert len(wrong_fields(NewRegistration, raw)) == 20

@@ -1,0 +1,64 @@
+"""HTTP/1.1 as uvicorn's httptools reads it, with an end to how long and how large a request's head may be.
+
+Uvicorn limits bodies through us and heads not at all: one that never ends would cost everybody's time.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES_MAX = 64 * 1024
+REQUEST_WITHIN_S = 30.0
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Closes a connection whose request's head is too large, or whose request is not whole in time."""
+
+    _in_head = True
+    _head_bytes = 0
+    _overdue: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Expect a first request."""
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing any more."""
+        self._expect_no_more()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read, and refuse a head that is not over after so many bytes."""
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
+            self._expect_no_more()
+            self.send_400_response("The head of this request is too large.")
+
+    def on_message_begin(self) -> None:
+        """Begin to count and to wait."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+        self._expect()
+
+    def on_headers_complete(self) -> None:
+        """Count no more: bodies have a limit of their own."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Wait no more: the request is whole."""
+        self._expect_no_more()
+        super().on_message_complete()
+
+    def _expect(self) -> None:
+        self._expect_no_more()
+        self._overdue = self.loop.call_later(REQUEST_WITHIN_S, self.transport.close)
+
+    def _expect_no_more(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
