@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from infra.redis.connection import connect
 from infra.settings import RedisSettings
@@ -47,7 +48,9 @@ class Wakeups:
                 await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("wake-up not sent", error=repr(error))
-            self._silent_until = now + SILENT_S
+            # One that is down refuses at once, which costs nothing, and may be back for the next batch.
+            if isinstance(error, TimeoutError | RedisTimeout):
+                self._silent_until = now + SILENT_S
 
     async def listen(self, instance_id: UUID, on_wake: Callable[[UUID], None], *, ready: asyncio.Event) -> None:
         """Call ``on_wake`` with each decided operation until cancelled; subscribes again after a loss.
