@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from faststream.kafka import KafkaBroker
 
-from consumers.consuming import consume, ending
+from consumers.consuming import STUCK_AFTER_S, Stuck, consume, ending
 from consumers.delivery import TooManyDefects
 from consumers.process import Process
 from infra.errors import Unavailable
@@ -85,3 +85,16 @@ async def test_too_many_defects_end_the_process_red_and_with_status_1() -> None:
     assert process.stopping.is_set()
     assert process.exit_status == 1
     assert process.readiness.problems() == ["20 submissions in a row failed"]
+
+
+def test_a_subscription_is_stuck_when_kafka_answers_another_one_for_long() -> None:
+    stuck, silent = Stuck(), ["Kafka does not answer"]
+
+    # Away from both, however long, is an outage; so is a recovery that takes one a little longer.
+    assert stuck.find({"a": silent, "b": silent}, 0) is None
+    assert stuck.find({"a": silent, "b": silent}, 1000) is None
+    assert stuck.find({"a": silent, "b": []}, 1001) is None
+    assert stuck.find({"a": [], "b": []}, 1020) is None
+    assert stuck.find({"a": silent, "b": []}, 1021) is None
+    assert stuck.find({"a": silent, "b": []}, 1021 + STUCK_AFTER_S + 1) == "a"
+    assert Stuck().find({"only": silent}, 0) is None
