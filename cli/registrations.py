@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
 import typer
 import tzlocal
@@ -18,7 +17,7 @@ from cli.servers import Server, UrlOption
 from contracts.money import UnknownCurrency, exponent_of
 from contracts.refusals import RefusalCode
 from contracts.registrations import CODE_ALPHABET, CODE_LENGTH, CODE_LIFETIME_S
-from contracts.text import is_mailbox
+from contracts.text import is_mailbox, time_zones
 from contracts.users import PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, USERNAME_PATTERN
 
 _POLL_S = 0.2
@@ -252,7 +251,7 @@ def _currency(text: str) -> str:
 
 
 def _time_zone(text: str) -> str:
-    zones = {zone.casefold(): zone for zone in available_timezones()}
+    zones = {zone.casefold(): zone for zone in time_zones()}
     try:
         return zones[text.strip().casefold().replace(" ", "_")]
     except KeyError:
