@@ -43,12 +43,18 @@ class Answer:
 
 
 class Refused(Failure):
-    """The server answered with a problem (RFC 9457); ``refusal`` is its code where a rule said no."""
+    """The server answered with a problem (RFC 9457).
 
-    def __init__(self, message: str, code: ExitCode, *, status: int, refusal: str | None = None) -> None:
+    ``refusal`` is its code where a rule said no; ``position`` where in a text it is, in characters from its beginning.
+    """
+
+    def __init__(
+        self, message: str, code: ExitCode, *, status: int, refusal: str | None = None, position: int | None = None
+    ) -> None:
         super().__init__(message, code)
         self.status = status
         self.refusal = refusal
+        self.position = position
 
 
 class Unanswered(Failure):
@@ -113,6 +119,7 @@ class Client:
         body: object = None,
         parameters: Mapping[str, str | int] | None = None,
         key: str | None = None,
+        version: int | None = None,
         wait: bool = False,
         signed_in: bool = True,
         patient: bool = True,
@@ -128,6 +135,7 @@ class Client:
             body: JSON to send.
             parameters: of the query.
             key: idempotency key; a fresh one where absent.
+            version: of the thing to change, as it was seen; one that is not so any more is refused.
             wait: ask the server to answer with the outcome instead of "accepted".
             signed_in: send the session's token.
             patient: before another try, wait for as long as the server says.
@@ -139,6 +147,8 @@ class Client:
         headers: dict[str, str] = {"Accept": "application/json"}
         if method != "GET":
             headers["Idempotency-Key"] = key or str(uuid4())
+        if version is not None:
+            headers["If-Match"] = f'"{version}"'
         if wait:
             headers["Prefer"] = f"wait={WAIT_S}"
         if signed_in:
@@ -267,6 +277,7 @@ def _problem(response: httpx.Response, problem: Mapping[str, Any], *, signed_in:
     if status == httpx.codes.BAD_REQUEST and (errors := problem.get("errors")):
         sentence = " ".join(f"{error['field']}: {error['detail']}" for error in errors)
     sentence = sentence.removeprefix(": ").rstrip(".")
+    position = next((error["position"] for error in problem.get("errors") or () if "position" in error), None)
     code = ExitCode.REFUSED
     match status:
         case 401:
@@ -278,7 +289,7 @@ def _problem(response: httpx.Response, problem: Mapping[str, Any], *, signed_in:
         case _ if status >= 500:
             code = ExitCode.FAILED
             sentence += f"; report it with trace {problem.get('trace_id', 'unknown')}"
-    return Refused(sentence, code, status=status, refusal=problem.get("code"))
+    return Refused(sentence, code, status=status, refusal=problem.get("code"), position=position)
 
 
 def _retry_after_s(response: httpx.Response) -> float:

@@ -7,25 +7,28 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import typer
 
-from cli.accounts import show_accounts
+from cli.accounts import read_accounts, show_accounts
 from cli.client import Client, Refused
 from cli.credentials import Session, config_folder, credentials_file
-from cli.household import Entry, entries_until
+from cli.household import SAVINGS, Entry, entries_until
+from cli.ledger_choice import Ledger, personal_ledger
 from cli.mail import list_mails
 from cli.output import ExitCode, Failure, Json, fail, note, say, show_json
+from cli.pages import list_pages, read_pages
 from cli.registrations import default_time_zone, request_registration, submit_code, submit_user
 from cli.servers import Server, UrlOption, checked_url, find_mailbox, local_server
 from cli.sessions import end_session, sign_in
-from cli.transactions import list_pages, show_transactions, submit_transaction
+from cli.transaction_entry import submit_transaction
+from cli.transaction_tables import show_transactions
+from cli.writes import write
+from contracts.accounts import AccountKind
 from contracts.refusals import RefusalCode
 from contracts.registrations import CODE_ALPHABET, CODE_LENGTH
 from infra.local.home import write_whole
@@ -67,9 +70,10 @@ def demo(url: UrlOption = None, json: Json = False) -> None:
     client = Client(server, credentials_file())
     try:
         client.session = _signed_in(client, file)
-        outcome = _record(client, client.session)
-        accounts = client.call("GET", "/accounts").body["items"]
-        newest = [item for page in list_pages(client, _NEWEST) for item in page["items"]]
+        books = personal_ledger(client.session)
+        outcome = _record(client, books)
+        accounts = read_accounts(client, books)
+        newest, _ = read_pages(list_pages(client, books.path("/transactions"), _NEWEST))
         end_session(client, client.session.session_id)
     finally:
         client.close()
@@ -170,13 +174,14 @@ def code_in(text: str) -> str | None:
     return found[1] if found else None
 
 
-def _record(client: Client, session: Session) -> dict[str, int]:
+def _record(client: Client, books: Ledger) -> dict[str, int]:
     """Record the household's transactions, some at once; returns how many were new and how many known."""
     begun = time.monotonic()
-    entries = entries_until(datetime.now(ZoneInfo(session.time_zone)).date())
+    entries = entries_until(books.now().date())
+    _open_savings(client, books)
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
-        known = sum(pool.map(lambda entry: _was_there(client, entry), entries))
+        known = sum(pool.map(lambda entry: _was_there(client, books, entry), entries))
     finally:
         pool.shutdown(cancel_futures=True)
     took_s = time.monotonic() - begun
@@ -188,16 +193,21 @@ def _record(client: Client, session: Session) -> dict[str, int]:
     return {"new": new, "known": known}
 
 
-def _was_there(client: Client, entry: Entry) -> bool:
-    wanted = {
-        "amount": entry.amount,
-        "category": entry.category,
-        "kind": entry.kind,
-        "description": entry.description,
-        "date": entry.day.isoformat(),
-    }
+def _open_savings(client: Client, books: Ledger) -> None:
+    """Open the account that the household saves on; another run finds it there."""
+    look = "cash accounts"
+    body = {"name": SAVINGS, "kind": AccountKind.ASSET}
     try:
-        answer = submit_transaction(client, wanted, key=entry.key)
+        write(client, "POST", books.path("/accounts"), body=body, key="demo-account-savings", look=look)
+    except Refused as refused:
+        # Its operation was tidied away long ago; the account itself stays.
+        if refused.refusal != RefusalCode.NAME_TAKEN:
+            raise
+
+
+def _was_there(client: Client, books: Ledger, entry: Entry) -> bool:
+    try:
+        answer = submit_transaction(client, books, entry.body(), key=entry.key)
     except Refused as refused:
         # Its operation was tidied away long ago; the transaction itself stays.
         if refused.refusal == RefusalCode.TRANSACTION_ID_TAKEN:

@@ -24,6 +24,9 @@ from typer.exceptions import TyperException
 
 from infra.local.home import StackError
 
+#: Columns (of letters) between two columns of a table.
+_GAP = 2
+
 
 class ExitCode(IntEnum):
     """What the exit code of every ``cash`` command means; the list stands in ``cash --help``."""
@@ -148,6 +151,12 @@ def _print_titled(table: Table, title: str | None) -> None:
 def _least_width(table: Table) -> int:
     output = Output()
     return output.measure(table, options=output.options.update(width=1000)).minimum
+
+
+def fits(columns: Mapping[str, Iterable[object]]) -> bool:
+    """Return whether a table of these columns, each with its cells, has room beside each other without a break."""
+    widest = [max(_cell(cell).cell_len for cell in (name, *cells)) for name, cells in columns.items()]
+    return sum(widest) + _GAP * (len(widest) - 1) <= Output().width
 
 
 def show_json(value: object) -> None:

@@ -40,8 +40,8 @@ _SUBMISSION: Json = {
     ),
     "ce_replyto": _text("The gateway instance that waits; only a wake-up goes there.", format="uuid"),
     "ce_grant": _text("Bulk grant, a signed token; on ledger.bulk, and required there."),
-    "ce_homecurrency": _text("Base currency of a personal ledger, used when it opens.", pattern="^[A-Z]{3}$"),
-    "ce_homezone": _text("Time zone of a personal ledger, used when it opens."),
+    "ce_homecurrency": _text("Base currency of a ledger that opens, where nothing else is said.", pattern="^[A-Z]{3}$"),
+    "ce_homezone": _text("Time zone of a ledger that opens, where nothing else is said."),
 }
 _DEAD_LETTER_HEADERS: Json = {
     "deadletter_cause": _text("What kind of failure.", enum=["malformed", "defect"]),

@@ -4,10 +4,24 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from contracts.accounts import AccountOpened
+from contracts.accounts import AccountChanged, AccountChangeSubmitted, AccountOpened, AccountSubmitted
+from contracts.assertions import AssertionLifted, AssertionLiftSubmitted, AssertionSubmitted, BalanceAsserted
+from contracts.changes import UndoSubmitted
 from contracts.errors import MalformedMessage
-from contracts.ledgers import LedgerOpened
+from contracts.ledgers import LedgerChanged, LedgerChangeSubmitted, LedgerOpened, LedgerSubmitted
+from contracts.letters import InvitationLetterRequested
+from contracts.members import (
+    InvitationAnswerSubmitted,
+    InvitationEnded,
+    InvitationSubmitted,
+    MemberChanged,
+    MemberChangeSubmitted,
+    MemberInvited,
+    MemberJoined,
+    MemberRemoved,
+)
 from contracts.messages import JournalEntry, Message, Submission
+from contracts.rates import RatesRecorded, RatesSubmitted
 from contracts.registrations import (
     RegistrationExpired,
     RegistrationRequested,
@@ -16,7 +30,14 @@ from contracts.registrations import (
     VerificationSubmitted,
 )
 from contracts.sessions import RefreshSubmitted, SessionEnded, SessionEndRequested, SessionRequested, SessionStarted
-from contracts.transactions import TransactionRecorded, TransactionSubmitted
+from contracts.transactions import (
+    ReversalSubmitted,
+    TransactionAnnotated,
+    TransactionChangeSubmitted,
+    TransactionRecorded,
+    TransactionReversed,
+    TransactionSubmitted,
+)
 from contracts.users import UserRegistered, UserSubmitted
 
 SUBMISSIONS: tuple[type[Submission], ...] = (
@@ -27,7 +48,21 @@ SUBMISSIONS: tuple[type[Submission], ...] = (
     SessionRequested,
     RefreshSubmitted,
     SessionEndRequested,
+    InvitationLetterRequested,
     TransactionSubmitted,
+    TransactionChangeSubmitted,
+    ReversalSubmitted,
+    UndoSubmitted,
+    AccountSubmitted,
+    AccountChangeSubmitted,
+    RatesSubmitted,
+    AssertionSubmitted,
+    AssertionLiftSubmitted,
+    LedgerSubmitted,
+    LedgerChangeSubmitted,
+    InvitationSubmitted,
+    InvitationAnswerSubmitted,
+    MemberChangeSubmitted,
 )
 JOURNAL_ENTRIES: tuple[type[JournalEntry], ...] = (
     RegistrationVerified,
@@ -36,8 +71,20 @@ JOURNAL_ENTRIES: tuple[type[JournalEntry], ...] = (
     SessionStarted,
     SessionEnded,
     LedgerOpened,
+    LedgerChanged,
     AccountOpened,
+    AccountChanged,
     TransactionRecorded,
+    TransactionAnnotated,
+    TransactionReversed,
+    RatesRecorded,
+    BalanceAsserted,
+    AssertionLifted,
+    MemberInvited,
+    InvitationEnded,
+    MemberJoined,
+    MemberChanged,
+    MemberRemoved,
 )
 MESSAGES: tuple[type[Message], ...] = (*SUBMISSIONS, *JOURNAL_ENTRIES)
 

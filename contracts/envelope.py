@@ -26,7 +26,7 @@ class Envelope(msgspec.Struct, frozen=True):
     """What a record's headers say. The value is the message itself.
 
     ``operation_id`` and ``request_hash`` (SHA-256, hex) are on submissions only and are recomputed by the consumer.
-    ``home_currency`` and ``home_zone`` are used once, when a personal ledger opens.
+    ``home_currency`` and ``home_zone`` are used once, when a ledger opens.
     """
 
     id: str

@@ -41,7 +41,7 @@ class Submission(Message):
 
 
 class Source(BaseModel):
-    """Where the submission stood that a journal entry answers. Absent where no submission stands behind it."""
+    """Where the submission stood that a journal entry answers."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -72,6 +72,7 @@ class LedgerEntry(JournalEntry):
     ledger_id: UUID
     sequence: int = Field(ge=1)
     operation_id: UUID = Field(description="The operation that caused it.")
+    user_id: UUID = Field(description="Who asked.")
     request_hash: str = Field(description="SHA-256 of the submission's canonical JSON, in hex.")
     source: Source
     recorded_at: AwareDatetime = Field(

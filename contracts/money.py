@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from functools import lru_cache
 
 from iso4217 import Currency
@@ -53,14 +54,27 @@ def exponent_of(currency: str) -> int:
 
 
 def to_minor(amount: str, currency: str) -> int:
-    """Convert typed decimal text to minor units, exactly: nothing is ever rounded.
+    """Convert typed decimal text to minor units above zero, exactly: nothing is ever rounded.
+
+    Raises:
+        UnknownCurrency: see :func:`exponent_of`.
+        AmountRefused: not such a number, not above zero, more decimals than the currency has, or too large.
+    """
+    minor = to_signed_minor(amount, currency)
+    if minor <= 0:
+        raise AmountRefused("amount_not_positive", "Give an amount above zero.")
+    return minor
+
+
+def to_signed_minor(amount: str, currency: str) -> int:
+    """Convert typed decimal text, which may be zero or below, to minor units, exactly.
 
     Takes ASCII digits with at most one point between them. It counts digits instead of using ``Decimal``, which rounds
     to 28 of them and reads exponents, underscores and digits of other scripts.
 
     Raises:
         UnknownCurrency: see :func:`exponent_of`.
-        AmountRefused: not such a number, not above zero, more decimals than the currency has, or too large.
+        AmountRefused: not such a number, more decimals than the currency has, or too large.
     """
     exponent = exponent_of(currency)
     typed = _TYPED.fullmatch(amount)
@@ -69,15 +83,25 @@ def to_minor(amount: str, currency: str) -> int:
     sign, whole, decimals = typed.groups(default="")
     decimals = decimals.rstrip("0")
     digits = (whole + decimals.ljust(exponent, "0")).lstrip("0")
-    if sign or not digits:
-        raise AmountRefused("amount_not_positive", "Give an amount above zero.")
+    if not digits:
+        return 0
     if len(decimals) > exponent:
         raise AmountRefused("amount_too_precise", _decimals_of(currency, exponent))
     if len(digits) > _DIGITS_MAX or (minor := int(digits)) > AMOUNT_MINOR_MAX:
         raise AmountRefused(
             "amount_too_large", f"Give an amount of at most {format_minor(AMOUNT_MINOR_MAX, currency)}."
         )
-    return minor
+    return -minor if sign else minor
+
+
+def convert_minor(minor: int, currency: str, rate: Decimal, target: str) -> int:
+    """Return an amount in another currency: times ``rate`` (units of ``target`` for one of ``currency``).
+
+    Rounded to the target's minor units, halves to the even neighbour.
+    """
+    with localcontext(prec=80):  # 38 digits of a total and 24 of a rate, so that only the last step rounds
+        exact = Decimal(minor).scaleb(exponent_of(target) - exponent_of(currency)) * rate
+        return int(exact.to_integral_value(ROUND_HALF_EVEN))
 
 
 def _decimals_of(currency: str, exponent: int) -> str:

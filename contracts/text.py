@@ -16,7 +16,14 @@ _LINE_PATTERN = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
 
 NAME_LENGTH_MAX = 100
 DESCRIPTION_LENGTH_MAX = 500
+PAYEE_LENGTH_MAX = 100
+TAG_LENGTH_MAX = 50
+TAGS_MAX = 20
+NOTE_LENGTH_MAX = 2000
+EXTERNAL_ID_LENGTH_MAX = 255
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
+#: Of a line whose own limit the ledger judges, so that what is too long is refused by name.
+LINE_LENGTH_MAX = 1000
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH_MAX, pattern=_LINE_PATTERN)]
 """The name of an account or category: one line of 1 to 100 characters."""
@@ -29,10 +36,29 @@ Description = Annotated[str, StringConstraints(max_length=DESCRIPTION_LENGTH_MAX
 
 DecimalText = Annotated[
     str,
-    StringConstraints(pattern=r"^[0-9]{1,16}(\.[0-9]{1,8})?$", max_length=25),
+    StringConstraints(pattern=r"^-?[0-9]{1,20}(\.[0-9]{1,8})?$", max_length=30),
     Field(examples=["24.47"]),
 ]
-"""A positive amount as typed: up to 16 digits and up to 8 decimals, with a point; no sign, exponent or separator."""
+"""An amount as typed: up to 20 digits and 8 decimals with a point, a minus before them if it is below zero; no exponent
+or separator. The ledger judges whether it may be."""
+
+RateText = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$", max_length=25),
+    Field(examples=["1.0842"]),
+]
+"""An exchange rate as typed: up to 12 digits and 12 decimals, with a point."""
+
+Line = Annotated[str, StringConstraints(max_length=LINE_LENGTH_MAX, pattern=ONE_LINE_PATTERN)]
+"""A payee or a tag as typed: one line, possibly empty. The ledger judges whether it is too long."""
+
+Note = Annotated[str, StringConstraints(max_length=NOTE_LENGTH_MAX, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*$")]
+"""Some lines about something: up to 2,000 characters, no control characters but line feeds."""
+
+ExternalId = Annotated[
+    str, StringConstraints(min_length=1, max_length=EXTERNAL_ID_LENGTH_MAX, pattern=rf"^[^{_CONTROL}]+$")
+]
+"""What another system calls it: one line of 1 to 255 characters."""
 
 CurrencyCode = Annotated[
     str,
@@ -77,6 +103,18 @@ def _read_day_or_moment(value: object) -> object:
     )
 
 
+def _read_day(value: object) -> object:
+    # "86400" would be the second day of 1970.
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise PydanticCustomError("day", "Input should be a day that exists") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise PydanticCustomError("day", "Input should be a day as YYYY-MM-DD")
+
+
 def _within_the_calendar(value: datetime | date) -> datetime | date:
     if isinstance(value, datetime):
         try:
@@ -92,6 +130,9 @@ DayOrMoment = Annotated[
     AwareDatetime | date, BeforeValidator(_read_day_or_moment), AfterValidator(_within_the_calendar)
 ]
 """When something was booked, as typed: a calendar day, or a moment with its offset; never a count of seconds."""
+
+Day = Annotated[date, BeforeValidator(_read_day)]
+"""A calendar day as typed; never a count of seconds."""
 
 
 def name_key(name: str) -> str:

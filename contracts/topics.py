@@ -51,7 +51,7 @@ def _milliseconds(span: timedelta) -> str:
 IDENTITY_SUBMISSIONS = Topic(
     "identity.submissions",
     timedelta(days=7),
-    carries="What people ask about registering and signing in.",
+    carries="What people ask about registering and signing in, and letters to be written.",
     key="registration or user id",
     written_by=("gateway",),
     read_by=("identity-consumer",),

@@ -15,6 +15,7 @@ from litestar.types import ASGIApp
 from contracts import topics
 from gateway.auth import Doorman
 from gateway.ended_sessions import EndedSessions
+from gateway.events import LedgerEvents
 from gateway.observing import Observed
 from gateway.openapi import document_as_json
 from gateway.outcomes import Outcomes
@@ -27,6 +28,7 @@ from gateway.services import Services
 from gateway.settings import GatewayHttpSettings, GatewaySettings, LimitSettings
 from gateway.tokens import Tokens, VerifiedTokens
 from infra.errors import Unavailable
+from infra.kafka.journal import Journal
 from infra.kafka.producer import Producer
 from infra.postgres.engine import Database
 from infra.redis.limits import Limits
@@ -78,6 +80,8 @@ def create_app(settings: AllSettings) -> ASGIApp:
     passwords = Passwords()
     tokens = Tokens(settings.gateway)
     ended = EndedSessions(users)
+    journal = Journal(settings.kafka, topics.LEDGER_JOURNAL, client_id=PROCESS)
+    events = LedgerEvents(journal, ledger, ended)
     identity_outcomes = Outcomes(partial(find_identity_operations, users))
     ledger_outcomes = Outcomes(partial(find_ledger_operations, ledger))
     answers = {
@@ -114,6 +118,8 @@ def create_app(settings: AllSettings) -> ASGIApp:
             asyncio.create_task(ended.watch(), name="ended sessions"),
             asyncio.create_task(wakeups.listen(instance_id, wake, ready=listening), name="wake-ups"),
             asyncio.create_task(_connect(producer), name="producer"),
+            asyncio.create_task(journal.run(), name="journal"),
+            asyncio.create_task(events.watch(), name="events"),
         ]
         for task in tasks:
             task.add_done_callback(_end_when_it_failed)
@@ -121,6 +127,7 @@ def create_app(settings: AllSettings) -> ASGIApp:
         try:
             yield
         finally:
+            events.stop()
             await end(tasks)
             await producer.stop()
             await asyncio.gather(users.stop(), ledger.stop(), wakeups.close(), limits.close())
@@ -136,6 +143,7 @@ def create_app(settings: AllSettings) -> ASGIApp:
         identity_outcomes=identity_outcomes,
         ledger_outcomes=ledger_outcomes,
         limits=limits,
+        events=events,
         passwords=passwords,
         tokens=tokens,
         readiness=readiness,

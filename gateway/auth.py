@@ -4,9 +4,10 @@ from uuid import UUID
 
 from litestar.handlers import BaseRouteHandler
 
+from contracts.members import Role
 from gateway.ended_sessions import EndedSessions
 from gateway.errors import NotFound, Unauthenticated
-from gateway.queries.accounts import find_role
+from gateway.queries.members import find_standing
 from gateway.requests import JsonRequest
 from gateway.tokens import Principal, VerifiedTokens
 from infra.postgres.engine import Database
@@ -25,14 +26,14 @@ def is_open(handler: BaseRouteHandler) -> bool:
     return "open_to_all" in handler.opt
 
 
-async def require_member(ledger: Database, ledger_id: UUID, principal: Principal) -> str:
-    """Return the role in a ledger, or raise ``NotFound`` for a stranger's; the personal one may not be open yet."""
-    if ledger_id == principal.ledger_id:
-        return "owner"
-    role = await find_role(ledger, ledger_id, principal.user_id)
-    if role is None:
-        raise NotFound("There is no such ledger, or you are not a member of it.", "ledger_id")
-    return role
+async def require_member(ledger: Database, ledger_id: UUID, principal: Principal) -> Role:
+    """Return the role in a ledger, or raise ``NotFound`` for a stranger's; one's own may not be open yet."""
+    standing = await find_standing(ledger, ledger_id, principal.user_id)
+    if standing.role is not None:
+        return standing.role
+    if ledger_id == principal.ledger_id and not standing.is_open:
+        return Role.OWNER
+    raise NotFound("There is no such ledger, or you are not a member of it.", "ledger_id")
 
 
 class Doorman:

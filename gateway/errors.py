@@ -10,6 +10,9 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
+from contracts.filters import FilterError
+from contracts.refusals import RefusalCode
+from gateway.queries.paging import CursorError
 from infra.errors import Unavailable
 from infra.kafka.producer import MessageTooLarge
 from infra.redis.limits import TooManyTries
@@ -23,11 +26,12 @@ PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 2
 
 
-class FieldProblem(msgspec.Struct, frozen=True):
-    """One field, and what is wrong with it. ``field`` is empty where it is the body as a whole."""
+class FieldProblem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One field, and what is wrong with it, at which of its characters. ``field`` is empty for the body as a whole."""
 
     field: str
     detail: str
+    position: int | None = None
 
 
 class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -148,7 +152,10 @@ class Refused(Declined):
         """Give the refusal's code and sentence."""
         errors = [FieldProblem(name, self.detail) for name in self._fields]
         slug = self.code.replace("_", "-")
-        return Shown(HTTPStatus.UNPROCESSABLE_ENTITY, slug, self.detail, errors, self.code)
+        # RFC 9110: what If-Match says is not so any more.
+        stale = self.code == RefusalCode.VERSION_STALE
+        status = HTTPStatus.PRECONDITION_FAILED if stale else HTTPStatus.UNPROCESSABLE_ENTITY
+        return Shown(status, slug, self.detail, errors, self.code)
 
 
 class OperationFailed(Declined):
@@ -174,6 +181,18 @@ def _shown_too_many_tries(error: TooManyTries) -> Shown:
     detail = f"Too many tries. Wait {error.retry_after_s} seconds, then try again."
     headers = {"Retry-After": str(error.retry_after_s)}
     return Shown(HTTPStatus.TOO_MANY_REQUESTS, "too-many-tries", detail, headers=headers)
+
+
+def _shown_filter(error: FilterError) -> Shown:
+    where = f"At character {error.position + 1} of the filter: {error.sentence}"
+    return Shown(
+        HTTPStatus.BAD_REQUEST, "invalid-filter", where, [FieldProblem("filter", error.sentence, error.position)]
+    )
+
+
+def _shown_cursor(_: CursorError) -> Shown:
+    sentence = "This is no cursor of this list, sorted and filtered so. Send `next_cursor` of its last page, or none."
+    return Invalid([FieldProblem("cursor", sentence)]).shown()
 
 
 _DETAILS = {
@@ -249,6 +268,8 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     Declined: _handler(lambda error: error.shown()),
     Unavailable: _handler(_shown_unavailable),
     TooManyTries: _handler(_shown_too_many_tries),
+    FilterError: _handler(_shown_filter),
+    CursorError: _handler(_shown_cursor),
     MessageTooLarge: _handler(lambda _: TooLarge().shown()),
     HTTPException: _handler(_shown_framework),
     Exception: _handler(_shown_defect),

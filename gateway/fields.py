@@ -1,21 +1,26 @@
 """The fields people send: the base of every request body, and a sentence for each field that is not as it should be."""
 
+import re
 import unicodedata
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 from pydantic_core import PydanticCustomError
 
-from contracts import text, users
+from contracts import accounts, text, users
 from contracts.money import UnknownCurrency, exponent_of
 
 _UNPRINTED = r"\s\x00-\x1f\x7f-\x9f"
@@ -28,6 +33,15 @@ class Body(BaseModel):
     """Base of request bodies: unknown fields refused, nothing converted, no input repeated in an error."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class Query(BaseModel):
+    """Base of what is asked for behind the ``?``: unknown and repeated parameters refused, each value read from text.
+
+    Fields are called as the parameters are; give each a sentence with :func:`saying`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def saying(sentence: str) -> WrapValidator:
@@ -87,6 +101,11 @@ AccountName = Annotated[
     text.Name,
     saying("Name an account, or give its id: one line of 1 to 100 characters, without control characters."),
     Field(description="Name or id of an account; absent: the ledger's default account.", examples=["Cash"]),
+]
+LedgerName = Annotated[
+    text.Name,
+    saying("Name the ledger in one line of 1 to 100 characters, without control characters."),
+    Field(examples=["Holiday house"]),
 ]
 Description = Annotated[
     text.Description,
@@ -176,8 +195,107 @@ RefreshToken = Annotated[
     saying("Send the refresh token as it was given."),
 ]
 
+
+def _whole_number(value: object) -> object:
+    # Pydantic would read 5_0, +5 and 5.0 too.
+    if isinstance(value, str) and not re.fullmatch("[0-9]{1,9}", value):
+        raise ValueError("not a whole number")
+    return value
+
+
+def _true_or_false(value: object) -> object:
+    if value not in ("true", "false", True, False):
+        raise ValueError("neither true nor false")
+    return value
+
+
+def _calendar_day(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("not a day")
+    return value
+
+
+_DAY_OR_MOMENT: TypeAdapter[datetime | date] = TypeAdapter(text.DayOrMoment)
+
+
+def _moment(value: object) -> object:
+    found = _DAY_OR_MOMENT.validate_python(value)
+    if not isinstance(found, datetime):
+        raise ValueError("a day, not a moment")
+    return found
+
+
+LIMIT_MAX = 200
+
+Limit = Annotated[
+    int,
+    BeforeValidator(_whole_number),
+    Field(ge=1, le=LIMIT_MAX, description="How many at most."),
+    saying(f"Send a whole number from 1 to {LIMIT_MAX}."),
+]
+CursorText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$"),
+    saying("This is not a cursor of ours. Send `next_cursor` of an earlier page, or none."),
+    Field(description="`next_cursor` of the page before; opaque."),
+]
+Flag = Annotated[bool, BeforeValidator(_true_or_false), saying("Send true or false.")]
+Day = Annotated[
+    date,
+    BeforeValidator(_calendar_day),
+    saying("Send a day that exists, as 2024-09-19."),
+    Field(examples=["2024-09-19"]),
+]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_moment),
+    saying("Send a moment with its offset as in RFC 3339, such as 2024-09-19T18:30:00Z; in a URL a + is %2B."),
+    Field(examples=["2024-09-19T18:30:00Z"]),
+]
+AccountTitle = Annotated[
+    text.Name,
+    saying("Call it something: one line of 1 to 100 characters, without control characters."),
+    Field(examples=["Savings"]),
+]
+GroupName = Annotated[
+    text.Name,
+    saying("Send a heading: one line of 1 to 100 characters, without control characters; or null for none."),
+    Field(description="A heading to list it under.", examples=["Retirement"]),
+]
+Position = Annotated[
+    int,
+    Field(ge=0, le=accounts.POSITION_MAX, description="Smaller numbers are listed first."),
+    saying(f"Send a whole number from 0 to {accounts.POSITION_MAX}, or null for none."),
+]
+AnyAccount = Annotated[
+    text.Name,
+    saying("Name an account or category, or give its id: one line of 1 to 100 characters."),
+    Field(description="Name or id of an account or category.", examples=["Cash"]),
+]
+SignedAmount = Annotated[
+    text.DecimalText,
+    saying(
+        'Send the amount as a decimal string such as "-24.47": a minus where it is owed, up to 16 digits, a point and '
+        "up to 8 decimals; no plus, no exponent, not a JSON number."
+    ),
+]
+Rate = Annotated[
+    text.RateText,
+    saying('Send the rate as a decimal string such as "1.0842": up to 12 digits, a point and up to 12 decimals.'),
+]
+
 #: Fields of messages that are called otherwise in HTTP.
-_HTTP_NAMES = {"booked": "date", "transaction_id": "id", "proof": "code"}
+_HTTP_NAMES = {
+    "address_proof": "email",
+    "booked": "date",
+    "change": "sequence",
+    "member_id": "user_id",
+    "on": "date",
+    "opened": "date",
+    "proof": "code",
+    "transaction_id": "id",
+    "version": "If-Match",
+}
 
 
 def field_of(message_field: str) -> str:

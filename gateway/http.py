@@ -4,6 +4,7 @@ Uvicorn limits bodies through us and heads not at all: one that never ends would
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,11 +14,17 @@ REQUEST_WITHIN_S = 30.0
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request's head is too large, or whose request is not whole in time."""
+    """Closes a connection whose request's head is too large, or whose request is not whole in time.
+
+    An answer may go on for as long as it likes. One that would go on for ever finds the connection in its scope, to be
+    told when the server stops, and to cut a reader who does not read.
+    """
 
     _in_head = True
     _head_bytes = 0
     _overdue: asyncio.TimerHandle | None = None
+    _is_stopping = False
+    _on_stop: Callable[[], None] | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Expect a first request."""
@@ -41,6 +48,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to count and to wait."""
         super().on_message_begin()
+        self.scope["connection"] = self  # type: ignore[typeddict-unknown-key]  # ours; ASGI allows it
         self._in_head, self._head_bytes = True, 0
         self._expect()
 
@@ -53,6 +61,23 @@ class BoundedHttp(HttpToolsProtocol):
         """Wait no more: the request is whole."""
         self._expect_no_more()
         super().on_message_complete()
+
+    def when_stopping(self, call: Callable[[], None]) -> None:
+        """Call once the server stops, or now where it does so already; the last one who asked is called."""
+        self._on_stop = call
+        if self._is_stopping:
+            call()
+
+    def abort(self) -> None:
+        """Close without sending what is left."""
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Close when the answer under way is over; uvicorn calls it once, when it stops."""
+        self._is_stopping = True
+        if self._on_stop is not None:
+            self._on_stop()
+        super().shutdown()
 
     def _expect(self) -> None:
         self._expect_no_more()

@@ -71,8 +71,11 @@ class Observed:
                 REQUEST_SECONDS.labels(method, route).observe,
             )
         metrics[0]()
-        metrics[1](seconds)
-        if status >= 500 or seconds > SLOW_S or next(self._count) % self._log_every == 0:
+        # An answer that goes on for as long as its reader likes is neither slow nor fast.
+        streamed = "streamed" in scope
+        if not streamed:
+            metrics[1](seconds)
+        if status >= 500 or (seconds > SLOW_S and not streamed) or next(self._count) % self._log_every == 0:
             log.info("answered", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 1))
 
 

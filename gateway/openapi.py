@@ -17,12 +17,14 @@ from pydantic.json_schema import models_json_schema
 from contracts.text import IDEMPOTENCY_KEY_LENGTH_MAX, IDEMPOTENCY_KEY_PATTERN
 from gateway.auth import is_open
 from gateway.errors import PROBLEM_JSON
-from gateway.fields import Body
+from gateway.fields import Body, Query
 from gateway.requests import WAIT_S_MAX
 from gateway.routing import build
 from gateway.services import Services
 
 T = TypeVar("T")
+
+_REFERENCE = "#/components/schemas/{model}"
 
 PATH = Path(__file__).parent.parent / "docs" / "openapi.json"
 
@@ -54,6 +56,14 @@ _PREFER = {
     "schema": {"type": "string"},
     "example": "wait=5",
 }
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag you saw: refused with 412 if it was changed since. Absent: whichever version stands.",
+    "schema": {"type": "string"},
+    "example": '"42"',
+}
 _PROBLEM = {
     "description": "Any other problem.",
     "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -75,16 +85,18 @@ def document() -> dict[str, Any]:
         ),
     )
     found: dict[str, Any] = json.loads(json.dumps(app.openapi_schema.to_schema()))
+    schemas = found["components"]["schemas"]
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             for method in getattr(handler, "http_methods", ()):
                 operation = found["paths"].get(_path_of(route.path_format), {}).get(method.lower())
                 if operation is not None:
                     _complete(operation, handler)
-    schemas = found["components"]["schemas"]
+                    if query := handler.opt.get("query"):
+                        operation.setdefault("parameters", []).extend(_parameters(query, schemas))
     # Litestar knows neither the constraints nor the descriptions of our models; their own libraries do.
     bodies = [(model, "validation") for model in _subclasses(Body)]
-    _, definitions = models_json_schema(bodies, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    _, definitions = models_json_schema(bodies, ref_template=_REFERENCE)  # type: ignore[arg-type]
     schemas.update(definitions["$defs"])
     structs = [struct for struct in _subclasses(msgspec.Struct) if struct.__name__ in schemas]
     _, described = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
@@ -123,11 +135,33 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
         operation["security"] = [{"bearer": []}]
     if "write" in handler.opt:
         operation.setdefault("parameters", []).extend([_IDEMPOTENCY_KEY, _PREFER])
+    if "versioned" in handler.opt:
+        operation.setdefault("parameters", []).append(_IF_MATCH)
     # Litestar announces its own kind of 400 wherever there is a parameter.
     of_litestar = operation["responses"].get("400", {}).get("content", {})
     if "application/json" in of_litestar:
         del operation["responses"]["400"]
     operation["responses"]["default"] = _PROBLEM
+
+
+def _parameters(query: type[Query], schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return what stands behind the ``?``, as parameters of an operation."""
+    described = query.model_json_schema(ref_template=_REFERENCE)
+    schemas.update(described.get("$defs", {}))
+    required = described.get("required", ())
+    for name, schema in described["properties"].items():
+        # In a URL a parameter is there or not; null is no value of it.
+        kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
+        schema = {**(kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {}), **schema}
+        if schema.get("default", ...) is None:
+            del schema["default"]
+        yield {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "description": schema.pop("description", ""),
+            "schema": {key: value for key, value in schema.items() if key != "title"},
+        }
 
 
 def main() -> int:

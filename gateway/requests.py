@@ -4,7 +4,8 @@ import json
 import os
 import re
 import time
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from litestar import Request
@@ -15,13 +16,14 @@ from pydantic import ValidationError
 
 from contracts.text import IDEMPOTENCY_KEY_LENGTH_MAX, IDEMPOTENCY_KEY_PATTERN
 from gateway.errors import FieldProblem, Invalid, TooLarge, UnsupportedContent
-from gateway.fields import Body
+from gateway.fields import Body, Query
 from gateway.tokens import Principal
 
 #: Longest wait a request may ask for with ``Prefer: wait=N`` (RFC 7240), in seconds.
 WAIT_S_MAX = 10
 #: So many are named in one answer: a small body of unknown fields must not make a large one.
 PROBLEMS_MAX = 20
+_ETAG = re.compile(r'"([1-9][0-9]{0,17})"')
 _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,20})"?\s*(?=$|[,;])', re.IGNORECASE)
 _KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
@@ -113,6 +115,53 @@ def read_body(model: type[Body], raw: bytes) -> Body:
         raise Invalid(problems[:PROBLEMS_MAX]) from None
 
 
+Q = TypeVar("Q", bound=Query)
+#: A query with more parameters than this is no query of ours.
+_PARAMETERS_MAX = 50
+
+
+def asks(model: type[Query]) -> dict[str, type[Query]]:
+    """Return what to put into the ``opt`` of a route that reads its query with :func:`query_of`, for the document."""
+    return {"query": model}
+
+
+def query_of(request: JsonRequest, model: type[Q]) -> Q:
+    """Read what stands behind the ``?``.
+
+    Raises:
+        Invalid: it is not what ``model`` says; every parameter that is wrong is named.
+    """
+    raw: bytes = request.scope["query_string"]
+    try:
+        pairs = parse_qsl(
+            raw.decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS_MAX
+        )
+    except ValueError:
+        raise Invalid(
+            [FieldProblem("", "The query is not percent-encoded UTF-8, or has too many parameters.")]
+        ) from None
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = sorted({name[:100] for name in names if names.count(name) > 1})
+        raise Invalid([FieldProblem(name, "Send this parameter once.") for name in repeated])
+    try:
+        return model.model_validate_strings(values)
+    except ValidationError as error:
+        problems = [
+            _parameter_problem(each)
+            for each in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise Invalid(problems[:PROBLEMS_MAX]) from None
+
+
+def _parameter_problem(error: Any) -> FieldProblem:
+    problem = _field_problem(error)
+    return FieldProblem(problem.field, _PARAMETER_SENTENCES.get(error["type"], problem.detail))
+
+
+_PARAMETER_SENTENCES = {"missing": "This parameter is needed.", "extra_forbidden": "There is no such parameter."}
+
 _SENTENCES = {
     "missing": "This field is needed.",
     "extra_forbidden": "There is no such field.",
@@ -151,6 +200,9 @@ def _is_unicode(text: str) -> bool:
 
 #: Put into the ``opt`` of a write: it takes the two headers that :func:`read_asking` reads.
 WRITE = {"write": True}
+
+#: Put into the ``opt`` of a route that takes ``If-Match``: it reads it with :func:`version_of`.
+VERSIONED = {"versioned": True}
 
 
 class Asking:
@@ -195,6 +247,20 @@ def wait_of(prefer: str | None) -> int:
     if prefer is None or (found := _WAIT.search(prefer)) is None:
         return 0
     return min(int(found[1]), WAIT_S_MAX)
+
+
+def version_of(request: JsonRequest) -> int | None:
+    """Return the version that ``If-Match`` names (RFC 9110, 13.1.1); ``None`` without one, or for any (``*``).
+
+    Raises:
+        Invalid: it is not an ETag of ours.
+    """
+    sent = request.sent(b"if-match")
+    if sent is None or sent.strip() == "*":
+        return None
+    if (found := _ETAG.fullmatch(sent.strip())) is None:
+        raise Invalid([FieldProblem("If-Match", 'Send the ETag of the answer you saw, such as "42".')])
+    return int(found[1])
 
 
 def uuid7() -> UUID:

@@ -9,7 +9,24 @@ from litestar.di import Provide
 from gateway.auth import is_open
 from gateway.errors import EXCEPTION_HANDLERS
 from gateway.requests import BodyReading, JsonRequest, read_asking
-from gateway.routes import accounts, docs, grants, health, operations, registrations, sessions, transactions
+from gateway.routes import (
+    accounts,
+    assertions,
+    balances,
+    changes,
+    docs,
+    events,
+    grants,
+    health,
+    invitations,
+    ledgers,
+    members,
+    operations,
+    rates,
+    registrations,
+    sessions,
+    transactions,
+)
 from gateway.routes.answers import API
 from gateway.services import Services
 
@@ -36,8 +53,37 @@ def route_handlers(identify: Callable[[Request[Any, Any, Any]], Awaitable[None]]
             transactions.list_ledger_transactions,
             transactions.get_transaction,
             accounts.list_own_accounts,
+            accounts.open_own_account,
             accounts.list_ledger_accounts,
+            accounts.open_account,
+            accounts.get_account,
+            accounts.change_account,
+            balances.list_ledger_balances,
+            balances.get_net_worth,
+            rates.list_ledger_rates,
+            rates.record_rates,
+            assertions.list_ledger_assertions,
+            assertions.assert_balance,
+            assertions.get_assertion,
+            assertions.lift_assertion,
+            ledgers.list_own_ledgers,
+            ledgers.open_ledger,
+            ledgers.get_ledger,
+            ledgers.change_ledger,
+            members.list_ledger_members,
+            members.change_member,
+            members.remove_member,
+            invitations.invite,
+            invitations.list_ledger_invitations,
+            invitations.get_invitation,
+            invitations.withdraw_invitation,
+            invitations.accept_invitation,
+            invitations.decline_invitation,
+            invitations.list_invitations_for_me,
+            changes.list_ledger_changes,
+            changes.undo_change,
             grants.grant_bulk,
+            events.stream_events,
             operations.get_operation,
         ],
         # Not one of Litestar's guards, which copies the route's handler for every request, at a tenth of the whole.

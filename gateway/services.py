@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.auth import Doorman
+from gateway.events import LedgerEvents
 from gateway.outcomes import Outcomes
 from gateway.passwords import Passwords
 from gateway.publishing import Publisher
@@ -26,6 +27,7 @@ class Services:
     identity_outcomes: Outcomes
     ledger_outcomes: Outcomes
     limits: Limits
+    events: LedgerEvents
     passwords: Passwords
     tokens: Tokens
     readiness: Readiness

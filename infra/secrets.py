@@ -102,10 +102,30 @@ KeyRing = Annotated[dict[str, bytes], NoDecode, PlainValidator(_key_ring), Field
 
 def registration_id(proof_key: SecretKey, email_key: str, idempotency_key: str) -> UUID:
     """Return the id of a registration: an honest retry finds the same one; nobody can choose it (a version 8 UUID)."""
-    digest = bytearray(proof_key.mac(b"registration", email_key.encode(), idempotency_key.encode())[:16])
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return UUID(bytes=bytes(digest))
+    return _as_uuid(proof_key.mac(b"registration", email_key.encode(), idempotency_key.encode()), version=8)
+
+
+def nobodys_id(proof_key: SecretKey, email_key: str) -> UUID:
+    """Return the user id that stands for an address nobody has: always the same, and it looks like any other's."""
+    return _as_uuid(proof_key.mac(b"nobody", email_key.encode()), version=5)
+
+
+def address_proof(proof_key: SecretKey, ledger_id: UUID, email_key: str) -> str:
+    """Return what stands for an address (hex) in an invitation to a ledger: two can be told apart, none be read."""
+    return proof_key.mac(b"invited", ledger_id.bytes, email_key.encode()).hex()
+
+
+def letter_key(proof_key: SecretKey, invitation_id: UUID) -> str:
+    """Return the idempotency key (hex) of an invitation's letter, which nobody outside can guess."""
+    return proof_key.mac(b"letter", invitation_id.bytes).hex()
+
+
+def _as_uuid(digest: bytes, *, version: int) -> UUID:
+    """Make a UUID of a digest (RFC 9562), with a version's mark."""
+    raw = bytearray(digest[:16])
+    raw[6] = raw[6] & 0x0F | version << 4
+    raw[8] = raw[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(raw))
 
 
 def derive_code(code_key: SecretKey, registration_id: UUID, issue: int) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from consumers.domain.decisions import Asked, Change, Decision
+from consumers.domain.mails import MailIntent, MailKind
 from consumers.domain.names import Names
 from contracts.messages import JournalEntry, Submission
 from contracts.money import UnknownCurrency, exponent_of
@@ -32,29 +33,6 @@ class RegistrationState(StrEnum):
     VERIFIED = "verified"
     COMPLETED = "completed"
     EXPIRED = "expired"
-
-
-class MailKind(StrEnum):
-    """What a mail says. Which one an address gets is the only difference between a known and an unknown one."""
-
-    VERIFICATION_CODE = "verification_code"
-    ALREADY_REGISTERED = "already_registered"
-
-
-@dataclass(frozen=True, slots=True)
-class MailIntent:
-    """A mail that is to be sent, one per issue. The mail job looks up the address and derives the code."""
-
-    registration_id: UUID
-    issue: int
-    kind: MailKind
-    due_at: datetime
-    traceparent: str | None
-
-    @property
-    def message_id(self) -> str:
-        """What the Message-ID is made of: the same for every try, and telling nothing of the registration's id."""
-        return str(uuid5(self.registration_id, f"mail:{self.issue}"))
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from consumers.domain.decisions import Asked, Change, Decision
+from consumers.domain.mails import InvitationMail
 from contracts.messages import JournalEntry, Submission
 from contracts.refusals import Refusal, RefusalCode
 from contracts.sessions import (
@@ -39,7 +40,8 @@ class Session:
 class Sessions:
     """One user's sessions within one batch: those its records name. ``registered``: there is a user by this id.
 
-    ``taken_ids`` are sessions of other users, ``changed`` the ids of those to be written.
+    ``taken_ids`` are sessions of other users, ``changed`` the ids of those to be written; ``mails`` are to be sent to
+    the user.
     """
 
     user_id: UUID
@@ -48,21 +50,35 @@ class Sessions:
     taken_ids: set[UUID] = field(default_factory=set)
     journal: list[JournalEntry] = field(default_factory=list)
     changed: set[UUID] = field(default_factory=set)
+    mails: list[InvitationMail] = field(default_factory=list)
 
     def apply(self, asked: Asked[Submission], decision: Decision) -> None:
         """Change as decided, so that the next record of this user sees it."""
         for change in decision.changes:
-            assert isinstance(change, SessionChanged)  # deciders of sessions make no other
-            self.sessions[change.session.id] = change.session
-            self.changed.add(change.session.id)
+            assert isinstance(change, UserChange)  # deciders of what is a user's make no other
+            change.apply_to(self)
         self.journal.extend(decision.journal)
 
 
 @dataclass(frozen=True, slots=True)
-class SessionChanged(Change):
+class UserChange(Change):
+    """A change of what is a user's; it knows what it changes."""
+
+    def apply_to(self, sessions: Sessions) -> None:
+        """Change the user's state in place."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChanged(UserChange):
     """A session began or changed; this is how it stands now."""
 
     session: Session
+
+    def apply_to(self, sessions: Sessions) -> None:
+        """Replace the session, or add it."""
+        sessions.sessions[self.session.id] = self.session
+        sessions.changed.add(self.session.id)
 
 
 def decide_session(asked: Asked[SessionRequested], sessions: Sessions) -> Decision:

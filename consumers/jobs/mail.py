@@ -4,7 +4,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 
@@ -13,17 +13,19 @@ from kombu.exceptions import OperationalError
 from prometheus_client import Counter
 
 from consumers.domain.decisions import Asked, Decision
-from consumers.domain.registrations import CodeIssued, MailKind, RegistrationState
+from consumers.domain.letters import LetterDue
+from consumers.domain.registrations import CodeIssued
 from consumers.jobs.app import TASK_BUDGET_S, TASK_EXPIRY_S, VISIBILITY_TIMEOUT_S, app
-from consumers.jobs.running import run_job
+from consumers.jobs.letters import Overtaken, TooLate, Undecided, Writer
+from consumers.jobs.running import opened, run_job
 from consumers.settings import CodeKey
 from contracts.messages import Submission
 from infra.errors import Unavailable
-from infra.mail.letters import AddressRefused, already_registered_letter, compose, verification_letter
+from infra.mail.letters import AddressRefused, compose
 from infra.mail.smtp import Mailer, MailRefused
 from infra.postgres.engine import Database
-from infra.secrets import SecretKey, derive_code
-from infra.settings import SmtpSettings, UsersDatabaseSettings, read
+from infra.secrets import SecretKey
+from infra.settings import LedgerDatabaseSettings, SmtpSettings, UsersDatabaseSettings, read
 from infra.telemetry.logs import get_logger
 from infra.telemetry.traces import new_traceparent, tracing
 
@@ -54,14 +56,24 @@ _LEASE = """
         ORDER BY due_at
         LIMIT 1
         FOR UPDATE SKIP LOCKED
+    ),
+    leased AS (
+        UPDATE mails
+        SET attempts = mails.attempts + 1, leased_until = now() + $1
+        FROM due
+        WHERE mails.id = due.id
+        RETURNING mails.*
     )
-    UPDATE mails
-    SET attempts = mails.attempts + 1, leased_until = now() + $1
-    FROM due, registrations AS registration
-    WHERE mails.id = due.id AND registration.id = mails.registration_id
-    RETURNING mails.id, mails.registration_id, mails.issue, mails.kind, mails.message_id, mails.attempts,
-        mails.leased_until, mails.traceparent, registration.email, registration.time_zone, registration.state,
-        registration.issue AS newest_issue, registration.code_expires_at, now() AS leased_at
+    SELECT leased.id, leased.registration_id, leased.issue, leased.user_id, leased.inviter_id, leased.ledger_id,
+        leased.invitation_id, leased.kind, leased.message_id, leased.attempts, leased.leased_until, leased.traceparent,
+        coalesce(registration.email, invited.email) AS email,
+        coalesce(registration.time_zone, invited.time_zone) AS time_zone, registration.state,
+        registration.issue AS newest_issue, registration.code_expires_at, inviter.username AS inviter,
+        now() AS leased_at
+    FROM leased
+    LEFT JOIN registrations AS registration ON registration.id = leased.registration_id
+    LEFT JOIN users AS invited ON invited.id = leased.user_id
+    LEFT JOIN users AS inviter ON inviter.id = leased.inviter_id
 """
 
 _END = """
@@ -76,7 +88,7 @@ _PUT_OFF = """
 """
 
 
-async def send_due(database: Database, mailer: Mailer, code_key: SecretKey) -> bool:
+async def send_due(database: Database, mailer: Mailer, writer: Writer) -> bool:
     """Send what is due, for as long as a task may begin new tries; return whether more may be due.
 
     Raises:
@@ -91,14 +103,14 @@ async def send_due(database: Database, mailer: Mailer, code_key: SecretKey) -> b
         if mail is None:
             return False
         with tracing(new_traceparent(mail["traceparent"])):
-            await _try(database, mail, mailer, code_key)
+            await _try(database, mail, mailer, writer)
         if time.monotonic() - began_at > budget_s:
             return True
 
 
-async def _try(database: Database, mail: Record, mailer: Mailer, code_key: SecretKey) -> None:
+async def _try(database: Database, mail: Record, mailer: Mailer, writer: Writer) -> None:
     """Try one leased mail and mark how it went."""
-    outcome, reason = await _attempt(mail, mailer, code_key)
+    outcome, reason = await _attempt(mail, mailer, writer)
     async with database.connection("mark a mail") as connection:
         if outcome is Outcome.FAILED:
             wait_s = RETRY_WAITS_S[mail["attempts"] - 1]
@@ -112,29 +124,21 @@ async def _try(database: Database, mail: Record, mailer: Mailer, code_key: Secre
     )
 
 
-async def _attempt(mail: Record, mailer: Mailer, code_key: SecretKey) -> tuple[Outcome, str | None]:
+async def _attempt(mail: Record, mailer: Mailer, writer: Writer) -> tuple[Outcome, str | None]:
     """Write the letter and hand it over; say how it went, and why not."""
-    if mail["state"] != RegistrationState.PENDING or mail["issue"] != mail["newest_issue"]:
-        return Outcome.SUPERSEDED, None
-    is_code = mail["kind"] == MailKind.VERIFICATION_CODE
-    expires_at: datetime | None = mail["code_expires_at"]
-    if is_code and (expires_at is None or expires_at <= mail["leased_at"]):
-        return Outcome.ABANDONED, "the code would be dead on arrival"
-    if mail["attempts"] > TRIES_MAX:
-        return Outcome.ABANDONED, "every try ended with its worker"
     try:
-        if is_code and expires_at:
-            code = derive_code(code_key, mail["registration_id"], mail["issue"])
-            letter = verification_letter(code, expires_at, mail["time_zone"])
-        else:
-            letter = already_registered_letter()
+        letter = await writer.write(mail)
+        if mail["attempts"] > TRIES_MAX:
+            return Outcome.ABANDONED, "every try ended with its worker"
         message = compose(
             letter, sender=mailer.sender, to=mail["email"], message_id=mail["message_id"], now=mail["leased_at"]
         )
         await asyncio.to_thread(mailer.send, message)
-    except (AddressRefused, MailRefused) as error:
+    except Overtaken:
+        return Outcome.SUPERSEDED, None
+    except (TooLate, AddressRefused, MailRefused) as error:
         return Outcome.ABANDONED, str(error)
-    except Unavailable as error:
+    except (Undecided, Unavailable) as error:
         return _again_or_never(mail), str(error)
     except Exception as error:  # noqa: BLE001 - a defect in one mail must not stop everybody else's
         # Only its kind and place are kept: the text of such an error may hold the letter.
@@ -149,21 +153,23 @@ def _again_or_never(mail: Record) -> Outcome:
 
 
 @cache
-def outgoing() -> tuple[UsersDatabaseSettings, Mailer, SecretKey]:
+def outgoing() -> tuple[UsersDatabaseSettings, LedgerDatabaseSettings, Mailer, SecretKey]:
     """Return what the errand needs, read once; the worker asks at its start, so that a missing setting refuses it."""
-    return read(UsersDatabaseSettings), Mailer(read(SmtpSettings)), read(CodeKey).code
+    return read(UsersDatabaseSettings), read(LedgerDatabaseSettings), Mailer(read(SmtpSettings)), read(CodeKey).code
 
 
 @app.task(name="send_due_mail")
 def send_due_mail() -> None:
     """Send the mails that are due. Beat asks every five seconds, the identity consumer as soon as there is one."""
-    settings, mailer, code_key = outgoing()
+    users, ledger, mailer, code_key = outgoing()
 
     async def work(database: Database) -> None:
-        if await send_due(database, mailer, code_key):
+        async with opened(ledger) as books:
+            more = await send_due(database, mailer, Writer(code_key, books))
+        if more:
             _ask()
 
-    run_job("send_due_mail", settings, work)
+    run_job("send_due_mail", users, work)
 
 
 class Nudge:
@@ -176,7 +182,7 @@ class Nudge:
 
     async def after_commit(self, decided: Sequence[tuple[Asked[Submission], Decision]]) -> None:
         """Ask once, if a batch made mail due. It returns at once and never fails; without it beat sees to the mail."""
-        if any(isinstance(change, CodeIssued) for _, decision in decided for change in decision.changes):
+        if any(isinstance(change, CodeIssued | LetterDue) for _, decision in decided for change in decision.changes):
             self.nudge()
 
     def nudge(self) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from prometheus_client import Histogram
 
@@ -74,9 +75,16 @@ def run_job(job: str, settings: PostgresSettings, work: Callable[[Database], Awa
 
 
 async def _with_database(settings: PostgresSettings, work: Callable[[Database], Awaitable[object]]) -> None:
+    async with opened(settings) as database:
+        await work(database)
+
+
+@asynccontextmanager
+async def opened(settings: PostgresSettings) -> AsyncIterator[Database]:
+    """Open a database for the time of a run; it connects when it is first asked something."""
     database = Database(settings, application="celery-worker")
     await database.start()
     try:
-        await work(database)
+        yield database
     finally:
         await database.stop()

@@ -11,6 +11,7 @@ from consumers.records import Received
 from consumers.repositories.registrations import load_registrations, lock_registrations, save_registrations
 from consumers.repositories.sessions import load_sessions, lock_users, save_sessions
 from consumers.settings import IdentityKeys
+from contracts.letters import InvitationLetterRequested
 from contracts.messages import Submission
 from contracts.registrations import RegistrationRequested
 from contracts.sessions import RefreshSubmitted, SessionEndRequested, SessionRequested
@@ -36,26 +37,26 @@ class IdentityRepository:
             for each in received
             if isinstance(each.message, RegistrationRequested) and (operation_id := each.envelope.operation_id)
         }
-        users = {each.message.subject_id for each in received if _is_of_session(each.message)}
-        registrations = {each.message.subject_id for each in received if not _is_of_session(each.message)}
+        users = {each.message.subject_id for each in received if _is_of_user(each.message)}
+        registrations = {each.message.subject_id for each in received if not _is_of_user(each.message)}
         if registrations:
             await lock_registrations(connection, requested.items(), registrations)
         if users:
             await lock_users(connection, users)
 
     async def load(self, connection: Connection, asked: Sequence[Asked[Submission]]) -> dict[UUID, IdentityState]:
-        """Load registrations by their ids and users' sessions by users' ids.
+        """Load registrations by their ids and what is users' by users' ids.
 
         Raises:
             Sealed: see :func:`load_registrations`.
         """
-        of_sessions = [each for each in asked if _is_of_session(each.message)]
-        of_registrations = [each for each in asked if not _is_of_session(each.message)]
+        of_users = [each for each in asked if _is_of_user(each.message)]
+        of_registrations = [each for each in asked if not _is_of_user(each.message)]
         states: dict[UUID, IdentityState] = {}
         if of_registrations:
             states.update(await load_registrations(connection, of_registrations, self._keys))
-        if of_sessions:
-            states.update(await load_sessions(connection, of_sessions))
+        if of_users:
+            states.update(await load_sessions(connection, of_users))
         return states
 
     async def save(
@@ -71,5 +72,5 @@ class IdentityRepository:
             await save_sessions(connection, users)
 
 
-def _is_of_session(message: Submission) -> bool:
-    return isinstance(message, SessionRequested | RefreshSubmitted | SessionEndRequested)
+def _is_of_user(message: Submission) -> bool:
+    return isinstance(message, SessionRequested | RefreshSubmitted | SessionEndRequested | InvitationLetterRequested)

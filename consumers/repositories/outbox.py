@@ -52,7 +52,7 @@ async def insert_outbox(
         message = (
             str(subject_id).encode(),
             [("ce_id", str(entry.event_id).encode()), *headers],
-            entry.model_dump_json().encode(),
+            entry.model_dump_json(exclude_defaults=True).encode(),
         )
         by_topic.setdefault(entry.topic.name, []).append(message)
     rows = [

@@ -7,6 +7,7 @@ from consumers.domain.decisions import Asked
 from consumers.domain.names import Name, Names
 from consumers.domain.registrations import Registration, RegistrationState
 from consumers.domain.users import UserCreated
+from consumers.repositories.mails import insert_registration_mails
 from consumers.settings import IdentityKeys
 from contracts.messages import Submission
 from contracts.registrations import ISSUES_MAX, RegistrationRequested, VerificationSubmitted
@@ -81,13 +82,6 @@ _INSERT_USERS = """
                          $9::text[], $10::timestamptz[])
 """
 
-_INSERT_MAILS = """
-    INSERT INTO mails (registration_id, issue, kind, message_id, due_at, created_at, traceparent)
-    SELECT registration_id, issue, kind, message_id, due_at, due_at, traceparent
-    FROM unnest($1::uuid[], $2::int2[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
-      AS mail (registration_id, issue, kind, message_id, due_at, traceparent)
-"""
-
 
 async def lock_registrations(
     connection: Connection, requested: Iterable[tuple[UUID, UUID]], registration_ids: Iterable[UUID]
@@ -155,13 +149,7 @@ async def save_registrations(connection: Connection, registrations: Collection[R
             ),
         )  # fmt: skip
     if mails := [mail for each in changed for mail in each.mails]:
-        await connection.execute(
-            _INSERT_MAILS,
-            *_columns(
-                (mail.registration_id, mail.issue, mail.kind, mail.message_id, mail.due_at, mail.traceparent)
-                for mail in mails
-            ),
-        )
+        await insert_registration_mails(connection, mails)
     for names in {id(each.names): each.names for each in registrations}.values():
         if names.owners:
             await connection.execute(_GIVE, *_columns((*name, owner) for name, owner in names.owners.items()))

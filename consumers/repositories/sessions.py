@@ -5,6 +5,7 @@ from uuid import UUID
 
 from consumers.domain.decisions import Asked
 from consumers.domain.sessions import Session, Sessions
+from consumers.repositories.mails import insert_invitation_mails
 from contracts.messages import Submission
 from contracts.sessions import RefreshSubmitted, SessionEnding, SessionEndRequested, SessionRequested
 from infra.postgres.engine import Connection
@@ -38,18 +39,20 @@ async def lock_users(connection: Connection, user_ids: Iterable[UUID]) -> None:
 
 
 async def load_sessions(connection: Connection, asked: Sequence[Asked[Submission]]) -> dict[UUID, Sessions]:
-    """Load, by user, the sessions that submissions are about."""
+    """Load, by user, the sessions that submissions are about; a letter is about none."""
     messages = [
         each.message
         for each in asked
         if isinstance(each.message, SessionRequested | RefreshSubmitted | SessionEndRequested)
     ]
-    by_user = {message.user_id: Sessions(user_id=message.user_id) for message in messages}
+    by_user = {each.message.subject_id: Sessions(user_id=each.message.subject_id) for each in asked}
     for row in await connection.fetch(_USERS, list(by_user)):
         by_user[row["id"]].registered = True
     wanted: dict[UUID, set[UUID]] = {}
     for message in messages:
         wanted.setdefault(message.session_id, set()).add(message.user_id)
+    if not wanted:
+        return by_user
     for row in await connection.fetch(_SESSIONS, list(wanted)):
         for user_id in wanted[row["id"]]:
             if user_id == row["user_id"]:
@@ -70,7 +73,9 @@ async def load_sessions(connection: Connection, asked: Sequence[Asked[Submission
 
 
 async def save_sessions(connection: Connection, users: Collection[Sessions]) -> None:
-    """Write the sessions that began or changed."""
+    """Write the sessions that began or changed, and the mails that are due to their users."""
+    if mails := [mail for user in users for mail in user.mails]:
+        await insert_invitation_mails(connection, mails)
     changed = [(user.user_id, user.sessions[session_id]) for user in users for session_id in user.changed]
     if not changed:
         return

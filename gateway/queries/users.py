@@ -1,5 +1,6 @@
 """Read users from the users database."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
@@ -18,6 +19,8 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _BY_NAME = "SELECT id, username, base_currency, time_zone, password_hash FROM users WHERE username_key = $1"
+_BY_ADDRESS = "SELECT id FROM users WHERE email_key = $1"
+_NAMES = "SELECT id, username FROM users WHERE id = ANY($1::uuid[])"
 
 
 async def find_by_username(users: Database, username: str) -> tuple[Person, str] | None:
@@ -28,3 +31,20 @@ async def find_by_username(users: Database, username: str) -> tuple[Person, str]
         return None
     fields = dict(row)
     return Person(**{name: fields[name] for name in Person.__struct_fields__}), fields["password_hash"]
+
+
+async def find_by_address(users: Database, email_key: str) -> UUID | None:
+    """Find whose address this is, by its :func:`contracts.text.email_key`; whoever asks must not tell."""
+    async with users.connection("find a user by address") as connection:
+        user_id: UUID | None = await connection.fetchval(_BY_ADDRESS, email_key)
+    return user_id
+
+
+async def find_usernames(users: Database, user_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Find what users are called, by their ids; those there are not are missing."""
+    wanted = list(set(user_ids))
+    if not wanted:
+        return {}
+    async with users.connection("find usernames") as connection:
+        rows = await connection.fetch(_NAMES, wanted)
+    return {row["id"]: row["username"] for row in rows}

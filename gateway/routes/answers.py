@@ -1,6 +1,6 @@
 """How routes answer a write: accepted with an operation to ask about later, or with what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -25,10 +25,17 @@ class Accepted(msgspec.Struct, kw_only=True):
     idempotency_key: str
 
 
+class AcceptedChange(Accepted):
+    """A change on its way into the ledger, and the id of what it is about."""
+
+    resource_id: UUID
+
+
 _TEXTS = {
     400: "Something in the request is not as it should be; every field that is wrong is named.",
     401: "No bearer token, or one that is forged, expired or of an ended session.",
     404: "There is no such thing, or not for you: the two look the same.",
+    412: "It was changed since the version that If-Match names; the detail shows both.",
     413: "The body is larger than 64 kB.",
     415: "The body is not JSON.",
     422: "It was refused, with a code; or the idempotency key was used for other content.",
@@ -73,6 +80,12 @@ class JsonAnswer:
 _JSON = msgspec.json.Encoder()
 
 
+def etag_of(body: Any) -> dict[str, str]:
+    """Return the header that names the version of what has one (RFC 9110, 8.8.3)."""
+    version = getattr(body, "version", None)
+    return {} if version is None else {"etag": f'"{version}"'}
+
+
 def accepted(
     body: Accepted, submitted: Submitted, asking: Asking, *, operations: str = f"{API}/operations"
 ) -> JsonAnswer:
@@ -85,12 +98,35 @@ def accepted(
 
 def settled(body: Any, submitted: Submitted, asking: Asking, *, status: int, location: str | None = None) -> JsonAnswer:
     """Answer with what came of it: ``status`` the first time, 200 when it is replayed."""
-    headers = _headers(submitted, asking)
+    headers = {**_headers(submitted, asking), **etag_of(body)}
     if location:
         headers["location"] = location
     if submitted.replayed and status == HTTPStatus.CREATED:
         status = HTTPStatus.OK
     return JsonAnswer(body, status=status, headers=headers)
+
+
+async def answer_write(
+    submitted: Submitted,
+    asking: Asking,
+    read: Callable[[], Awaitable[Any]],
+    *,
+    status: int = 200,
+    location: str | None = None,
+) -> JsonAnswer:
+    """Answer a write with what ``read`` finds where its sender waited and it was recorded, with 202 otherwise.
+
+    What is read is how the thing stands now: for a key that was used before that may be later than what was asked.
+    """
+    if submitted.recorded:
+        return settled(await read(), submitted, asking, status=status, location=location)
+    body = AcceptedChange(
+        operation_id=submitted.operation_id,
+        status=submitted.status,
+        idempotency_key=asking.key,
+        resource_id=submitted.resource_id,
+    )
+    return accepted(body, submitted, asking)
 
 
 def _headers(submitted: Submitted, asking: Asking) -> dict[str, str]:

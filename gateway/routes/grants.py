@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from pydantic import Field
 
+from contracts.members import Role
 from gateway.auth import require_member
 from gateway.errors import NotFound
 from gateway.fields import Body, saying
@@ -18,7 +19,7 @@ from gateway.routes.answers import JsonAnswer, answer_of, problems
 from gateway.services import Services
 
 LIFETIME_S_MAX = 24 * 3600
-_MAY_WRITE = frozenset({"owner", "editor"})
+_MAY_WRITE = frozenset({Role.OWNER, Role.EDITOR})
 
 
 class NewGrant(Body):

@@ -1,7 +1,12 @@
 """How every Kafka client of ours connects: the same addresses, SASL and TLS."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
+from infra.errors import Unavailable
 from infra.settings import KafkaSettings
 
 
@@ -20,3 +25,12 @@ def connection_arguments(settings: KafkaSettings, client_id: str) -> dict[str, A
             "sasl_plain_password": settings.sasl_password.get_secret_value(),
         }
     return arguments
+
+
+@contextmanager
+def unavailable(operation: str) -> Iterator[None]:
+    """Turn what Kafka's clients raise when it is down, or refuses, into :class:`Unavailable`, keeping the cause."""
+    try:
+        yield
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Unavailable(f"{operation}: {error or type(error).__name__}") from error

@@ -134,6 +134,8 @@ _RECIPES: Mapping[str, Callable[[Environments], dict[str, str]]] = {
     "bootstrap": lambda make: make.superuser(),
     "migrate": lambda make: make.database("users", "migrator") | make.database("ledger", "migrator"),
     "topics": lambda make: make.kafka("operator"),
+    # ``cash ledger rebuild``
+    "rebuild": lambda make: make.superuser() | make.kafka("operator"),
 }
 
 

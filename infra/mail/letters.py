@@ -1,5 +1,6 @@
 """The letters we send: what they say, and addresses nobody can smuggle a header through."""
 
+import re
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -11,6 +12,8 @@ from contracts.registrations import ATTEMPTS_PER_ISSUE_MAX, CODE_LIFETIME_S
 from contracts.text import is_mailbox, mail_domain
 
 _ADDRESS_LENGTH_MAX = 254
+#: What mail programs make links of. A ledger's name is somebody else's text: it must not lead anywhere.
+_LINKING = re.compile(r"(?<=\S)([.:/\\@])(?=\S)")
 
 Letter = tuple[str, str]
 """Subject and text."""
@@ -65,6 +68,37 @@ terminal:
 
 If it was not you, there is nothing to do: your account is as it was,
 and whoever tried was not told that it exists.
+""",
+    )
+
+
+def invitation_letter(inviter: str, ledger_name: str, role: str, expires_at: datetime, time_zone: str) -> Letter:
+    """Return the letter to a user whom another one invites to a ledger, as ``editor`` or ``viewer``.
+
+    It has no link: whoever wants to answer signs in. The ledger's name, which the inviter chose, can become none.
+    """
+    name = _LINKING.sub(r"\1 ", "".join(letter for letter in ledger_name if letter.isprintable()))
+    may = "to read it and to record in it" if role == "editor" else "to read it"
+    until = f"{expires_at.astimezone(ZoneInfo(time_zone)):%Y-%m-%d, %H:%M}"
+    return (
+        f"{inviter} invites you to a cash-flow ledger",
+        f"""\
+Hello,
+
+{inviter} invites you to the ledger
+
+    {name}
+
+as {role}: {may}. To answer,
+sign in and list your invitations, in a terminal:
+
+    cash login
+    cash ledger invitations
+
+It is open until {until} ({time_zone}).
+
+If you do not know {inviter}, there is nothing to do:
+whoever invites you is not told that this address has an account.
 """,
     )
 

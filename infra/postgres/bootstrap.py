@@ -2,12 +2,18 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import asyncpg
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from infra.settings import Settings, read
+
+if TYPE_CHECKING:
+    Superuser: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 DATABASES = ("users", "ledger")
 ROLES = ("migrator", "consumer", "gateway")
@@ -22,6 +28,7 @@ class SuperuserSettings(Settings):
     port: int = 5432
     user: str = "postgres"
     password: SecretStr
+    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
 
 
 class RolePasswords(Settings):
@@ -42,41 +49,50 @@ class RolePasswords(Settings):
         return secret.get_secret_value()
 
 
+@asynccontextmanager
+async def as_superuser(server: SuperuserSettings, database: str = "postgres") -> "AsyncIterator[Superuser]":
+    """Lend a superuser's connection to a database of the server."""
+    connection = await asyncpg.connect(
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        password=server.password.get_secret_value(),
+        database=database,
+        ssl=server.sslmode,
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 async def bootstrap(server: SuperuserSettings, passwords: RolePasswords) -> None:
     """Create what is missing and set every role's password to the given one.
 
     Each database belongs to its migrator; nobody else may connect to it than its own roles. What they may
     do with which table is the migrations' business.
     """
-    connection = await asyncpg.connect(
-        host=server.host,
-        port=server.port,
-        user=server.user,
-        password=server.password.get_secret_value(),
-        database="postgres",
-    )
-    try:
+    async with as_superuser(server) as connection:
         for database in DATABASES:
             for role in ROLES:
                 await _ensure_role(connection, f"{database}_{role}", passwords.of(f"{database}_{role}"))
-            await _ensure_database(connection, database)
-    finally:
-        await connection.close()
+            await ensure_database(connection, database, roles_of=database)
 
 
-async def _ensure_role(connection: asyncpg.Connection, role: str, password: str) -> None:
+async def _ensure_role(connection: "Superuser", role: str, password: str) -> None:
     known = await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role)
     # CREATE and ALTER ROLE take no parameters, so PostgreSQL itself quotes the password.
     quoted = await connection.fetchval("SELECT quote_literal($1::text)", password)
     await connection.execute(f"{'ALTER' if known else 'CREATE'} ROLE {role} LOGIN NOINHERIT PASSWORD {quoted}")
 
 
-async def _ensure_database(connection: asyncpg.Connection, database: str) -> None:
+async def ensure_database(connection: "Superuser", database: str, *, roles_of: str) -> None:
+    """Create a database unless it is there; it belongs to the roles of ``roles_of`` (``users`` or ``ledger``) alone."""
     if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", database):
-        await connection.execute(f"CREATE DATABASE {database} OWNER {database}_migrator")
+        await connection.execute(f"CREATE DATABASE {database} OWNER {roles_of}_migrator")
     await connection.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
     for role in ROLES:
-        await connection.execute(f"GRANT CONNECT ON DATABASE {database} TO {database}_{role}")
+        await connection.execute(f"GRANT CONNECT ON DATABASE {database} TO {roles_of}_{role}")
 
 
 def main() -> int:

@@ -30,6 +30,8 @@ RETRYABLE: tuple[type[BaseException], ...] = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    # The database is gone, or another one is just getting its name (`cash ledger rebuild --switch-over`).
+    asyncpg.InvalidCatalogNameError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
     asyncpg.PostgresSystemError,

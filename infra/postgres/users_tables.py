@@ -92,13 +92,18 @@ sessions = Table(
     Index("sessions_expiry", "expires_at", postgresql_where=text("ended_at IS NULL")),
 )
 
-#: Intents to send mail, written in the consumer's database transaction. ``message_id`` is stable over every try.
+#: Intents to send mail, written in the consumer's database transaction. ``message_id`` is stable over every try. A mail
+#: is about an issue of a registration, or tells a user that another one (``inviter_id``) invited them to a ledger.
 mails = Table(
     "mails",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("registration_id", Uuid, nullable=False),
-    Column("issue", SmallInteger, nullable=False),
+    Column("registration_id", Uuid),
+    Column("issue", SmallInteger),
+    Column("user_id", Uuid),
+    Column("inviter_id", Uuid),
+    Column("ledger_id", Uuid),
+    Column("invitation_id", Uuid),
     Column("kind", Text, nullable=False),
     Column("message_id", Text, nullable=False),
     Column("state", Text, nullable=False, server_default="due"),
@@ -110,8 +115,16 @@ mails = Table(
     Column("last_error", Text),
     Column("traceparent", Text),
     ForeignKeyConstraint(["registration_id"], ["registrations.id"]),
+    ForeignKeyConstraint(["user_id"], ["users.id"]),
+    ForeignKeyConstraint(["inviter_id"], ["users.id"]),
     UniqueConstraint("registration_id", "issue"),
-    CheckConstraint("kind IN ('verification_code', 'already_registered')", name="kind"),
+    UniqueConstraint("invitation_id"),
+    CheckConstraint("kind IN ('verification_code', 'already_registered', 'invitation')", name="kind"),
+    CheckConstraint(
+        "num_nulls(registration_id, issue) = CASE kind WHEN 'invitation' THEN 2 ELSE 0 END"
+        " AND num_nulls(user_id, inviter_id, ledger_id, invitation_id) = CASE kind WHEN 'invitation' THEN 0 ELSE 4 END",
+        name="about",
+    ),
     CheckConstraint("state IN ('due', 'sent', 'superseded', 'abandoned')", name="state"),
     Index("mails_due", "due_at", postgresql_where=text("state = 'due'")),
 )

@@ -6,16 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from consumers.deciders import LEDGER_DECIDERS
 from consumers.domain.accounts import Account
 from consumers.domain.books import Books
 from consumers.domain.decisions import Asked, Decision
-from consumers.domain.members import Role
-from consumers.domain.transactions import decide_transaction
 from contracts.accounts import AccountKind
 from contracts.ledgers import personal_ledger_id
-from contracts.messages import Source
-from contracts.text import name_key
-from contracts.transactions import TransactionSubmitted
+from contracts.members import Role
+from contracts.messages import Source, Submission
 from tests.builders.submissions import a_submission
 
 ANN = UUID(int=1)
@@ -24,8 +22,8 @@ MONDAY_NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def asked_of(
-    message: TransactionSubmitted | None = None, *, user_id: UUID = ANN, number: int = 1, **changes: Any
-) -> Asked[TransactionSubmitted]:
+    message: Submission | None = None, *, user_id: UUID = ANN, number: int = 1, **changes: Any
+) -> Asked[Submission]:
     """Return what a decider is asked; ``number`` tells two records of a test apart, in offset, operation and hash."""
     fields: dict[str, Any] = {
         "message": message or a_submission(user_id),
@@ -42,11 +40,16 @@ def asked_of(
     return Asked(**fields | changes)
 
 
-def take(books: Books, *asked: Asked[TransactionSubmitted]) -> list[Decision]:
+def decide(asked: Asked[Submission], books: Books) -> Decision:
+    """Decide one submission by the decider of its type."""
+    return LEDGER_DECIDERS[type(asked.message)](asked, books)
+
+
+def take(books: Books, *asked: Asked[Submission]) -> list[Decision]:
     """Decide each in turn and apply it, as delivery does; return the decisions."""
     decisions = []
     for each in asked:
-        decision = decide_transaction(each, books)
+        decision = decide(each, books)
         books.apply(each, decision)
         decisions.append(decision)
     return decisions
@@ -56,9 +59,28 @@ def some_books(user_id: UUID = ANN) -> Books:
     """Return the open personal books of a user: a euro account "Cash" and the category "Groceries"."""
     books = Books(personal_ledger_id(user_id))
     take(books, asked_of(user_id=user_id, number=0))
-    books.journal.clear()
-    books.turnover.clear()
-    return books
+    return reloaded(books)
+
+
+def reloaded(books: Books) -> Books:
+    """Return books as the next batch would load them if it cited everything: all known, nothing pending."""
+    again = books.after(())
+    for transaction_id in again.transaction_ids:
+        again.find_transaction(transaction_id)
+    again._recorded.clear()
+    for sequence in range(again.sequence - len(again.journal) + 1, again.sequence + 1):
+        if change := again.find_change(sequence):
+            again.changes[sequence] = change
+    for entry in again.journal:
+        for posting in getattr(entry, "postings", ()):
+            for account_id, sign in ((posting.source_account_id, -1), (posting.destination_account_id, 1)):
+                key = (account_id, None)
+                again.balances[key] = again.balances.get(key, 0) + sign * posting.amount_minor
+    again.journal.clear()
+    again.turnover.clear()
+    again.superseded_transactions.clear()
+    again.superseded_accounts.clear()
+    return again
 
 
 def with_account(books: Books, name: str, kind: AccountKind, *, account_id: UUID | None = None, **changes: Any) -> UUID:
@@ -66,7 +88,7 @@ def with_account(books: Books, name: str, kind: AccountKind, *, account_id: UUID
     account_id = account_id or uuid5(books.ledger_id, name)
     if kind in (AccountKind.ASSET, AccountKind.LIABILITY):
         changes = {"currency": "EUR"} | changes
-    books.add_account(Account(id=account_id, kind=kind, name_key=name_key(name), **changes))
+    books.add_account(Account(id=account_id, kind=kind, name=name, **changes))
     return account_id
 
 

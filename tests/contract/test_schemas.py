@@ -100,10 +100,10 @@ def test_export_writes_the_schema_of_a_new_type(released: Path) -> None:
 def test_export_refuses_to_overwrite_a_released_schema_with_a_breaking_one(
     released: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = change(released, SUBMITTED, payee={"type": "string"})
+    before = change(released, SUBMITTED, place={"type": "string"})
 
     assert export.main([], released) == 1
-    assert "value.payee: the field is gone" in capsys.readouterr().err
+    assert "value.place: the field is gone" in capsys.readouterr().err
     assert (released / SUBMITTED).read_text(encoding="utf-8") == before
 
 

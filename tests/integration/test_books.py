@@ -16,11 +16,11 @@ import pytest_asyncio
 from consumers.domain.accounts import Account
 from consumers.domain.books import Books
 from consumers.domain.decisions import Asked
-from consumers.domain.members import Role
 from consumers.records import Received, receive
 from consumers.repositories.books import BooksRepository
 from contracts.accounts import AccountKind
 from contracts.ledgers import personal_ledger_id
+from contracts.members import Role
 from contracts.messages import JournalEntry
 from contracts.text import NAME_LENGTH_MAX
 from contracts.transactions import TransactionSubmitted
@@ -29,7 +29,7 @@ from infra.local.stack import LocalStack
 from infra.postgres.engine import Connection, Database
 from infra.postgres.ledger_checks import check_ledgers
 from infra.settings import LedgerDatabaseSettings
-from tests.builders.books import cut, take
+from tests.builders.books import cut, reloaded, take
 from tests.builders.settings import settings_from
 from tests.builders.submissions import a_record, a_submission
 
@@ -122,9 +122,9 @@ async def test_what_was_saved_is_loaded_again(ledger: Database) -> None:
     journal = await record(ledger, cut(history, [1, 7, 2, 30]))
 
     (loaded,) = (await load(ledger, *history)).values()
-    remembered = Books(personal_ledger_id(user_id)).after(journal)
-    remembered.journal.clear()
-    remembered.turnover.clear()
+    remembered = reloaded(Books(personal_ledger_id(user_id)).after(journal))
+    for not_cited in (remembered.transactions, remembered.changes, remembered.balances):
+        not_cited.clear()
     assert loaded == remembered
 
 
@@ -154,7 +154,7 @@ async def test_only_what_is_named_is_loaded_and_merges_are_followed(ledger: Data
         for name, into in (("lunch", "meals"), ("meals", "food")):
             await connection.execute(
                 """
-                UPDATE accounts SET closed_at = now(), merged_into = (
+                UPDATE accounts SET closed = true, merged_into = (
                     SELECT id FROM accounts WHERE ledger_id = $1 AND name_key = $3
                 ) WHERE ledger_id = $1 AND name_key = $2
                 """,

@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
@@ -18,14 +19,17 @@ import pytest_asyncio
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
 
-from consumers.domain.registrations import MailIntent, MailKind
+from consumers.domain.mails import InvitationMail, MailIntent, MailKind
+from consumers.jobs.letters import Writer
 from consumers.jobs.mail import LEASE_S, RETRY_WAITS_S, TRIES_MAX, send_due
+from consumers.repositories.mails import insert_invitation_mails
 from infra.local.stack import LocalStack
 from infra.mail.smtp import Mailer
 from infra.postgres.engine import Database
 from infra.secrets import derive_code
-from infra.settings import SmtpSettings
+from infra.settings import LedgerDatabaseSettings, SmtpSettings
 from tests.builders.identity import KEYS
+from tests.builders.settings import settings_from
 from tests.builders.users_database import a_users_database
 
 pytestmark = pytest.mark.stack
@@ -59,8 +63,9 @@ class Catcher:
 class Post:
     """A users database with registrations and mail intents, and the job that sends them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ledger: Database) -> None:
         self.database = database
+        self.ledger = ledger
 
     async def due(
         self,
@@ -105,7 +110,55 @@ class Post:
         settings = SmtpSettings(
             host="127.0.0.1", port=port, sender="cash-flow <no-reply@cash.example>", timeout_s=timeout_s
         )
-        return await send_due(self.database, Mailer(settings), KEYS.code)
+        return await send_due(self.database, Mailer(settings), Writer(KEYS.code, self.ledger))
+
+    async def invite(self, *, write: bool = True, name: str = "Holiday house", **changed: Any) -> "Invited":
+        """Write an invitation into the ledger database, or none, and the intent of its mail; ``changed`` in either."""
+        ids: dict[str, Any] = {"invited": uuid4(), "inviter": uuid4(), "ledger": uuid4(), "invitation": uuid4()}
+        usernames = {each: f"{each}-{ids[each].hex[:8]}" for each in ("inviter", "invited")}
+        async with self.database.transaction("prepare") as connection:
+            now: datetime = await connection.fetchval("SELECT now()")
+            for each, username in usernames.items():
+                registration_id = uuid4()
+                await connection.execute(
+                    "INSERT INTO registrations (id, state) VALUES ($1, 'completed')", registration_id
+                )
+                await connection.execute(
+                    "INSERT INTO users (id, registration_id, username, username_key, email, email_key, password_hash,"
+                    " base_currency, time_zone, registered_at)"
+                    " VALUES ($1, $2, $3, $3, $4, $4, '', 'EUR', 'Asia/Tokyo', $5)",
+                    ids[each],
+                    registration_id,
+                    username,
+                    f"{username}@example.org",
+                    now,
+                )
+            mail = InvitationMail(uuid4(), ids["invited"], ids["inviter"], ids["ledger"], ids["invitation"], now, None)
+            await insert_invitation_mails(connection, [mail])
+        if write:
+            row = {
+                "invited_user_id": ids["invited"],
+                "user_id": ids["inviter"],
+                "expires_at": now + timedelta(days=14),
+                "ending": None,
+            } | changed
+            async with self.ledger.transaction("prepare") as connection:
+                await connection.execute("INSERT INTO ledgers (id, name) VALUES ($1, $2)", ids["ledger"], name)
+                await connection.execute(
+                    "INSERT INTO invitations (ledger_id, id, role, recorded_at, invited_user_id, user_id, expires_at,"
+                    " ending) VALUES ($1, $2, 'viewer', $3, $4, $5, $6, $7)",
+                    ids["ledger"],
+                    ids["invitation"],
+                    now,
+                    *row.values(),
+                )
+        return Invited(mail, f"{usernames['invited']}@example.org", usernames["inviter"])
+
+    async def state_of(self, invited: "Invited") -> Any:
+        async with self.database.connection("look") as connection:
+            return await connection.fetchrow(
+                "SELECT state, last_error, message_id FROM mails WHERE invitation_id = $1", invited.mail.invitation_id
+            )
 
     async def row(self, registration_id: UUID) -> Any:
         async with self.database.connection("look") as connection:
@@ -118,10 +171,23 @@ class Post:
             await connection.execute(f"UPDATE mails SET {assignment} WHERE registration_id = $1", registration_id)
 
 
+@dataclass(frozen=True)
+class Invited:
+    """Somebody who was invited: the intent of the mail, their address, and who invited."""
+
+    mail: InvitationMail
+    email: str
+    inviter: str
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def post_office(stack: LocalStack) -> AsyncIterator[Post]:
+    environment = stack.environment("ledger-consumer")
+    ledger = Database(settings_from(environment, LedgerDatabaseSettings), application="tests")
+    await ledger.start()
     async with a_users_database(stack) as database:
-        yield Post(database)
+        yield Post(database, ledger)
+    await ledger.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -200,6 +266,58 @@ async def test_a_code_that_no_longer_works_is_not_sent(
 
     assert catcher.mails == []
     assert (await post.row(registration_id))["state"] == state
+
+
+async def test_an_invitation_is_told_of_once(post: Post, catcher: Catcher, smtp: int) -> None:
+    invited = await post.invite()
+
+    await post.send(smtp)
+    async with post.database.transaction("deliver again") as connection:
+        await insert_invitation_mails(connection, [invited.mail])
+    await post.send(smtp)
+
+    (mail,) = catcher.to(invited.email)
+    text = mail.get_content()
+    assert mail["Subject"] == f"{invited.inviter} invites you to a cash-flow ledger"
+    assert "    Holiday house" in text.splitlines()
+    assert "cash ledger invitations" in text
+    assert "(Asia/Tokyo)" in text
+    assert mail["Message-ID"] == f"<{invited.mail.id}@cash.example>"
+    assert (await post.state_of(invited))["state"] == "sent"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"ending": "withdrawn"},
+        {"ending": "accepted"},
+        {"expires_at": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"invited_user_id": uuid4()},
+        {"user_id": uuid4()},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+async def test_an_invitation_that_does_not_stand_is_not_told_of(
+    post: Post, catcher: Catcher, smtp: int, changed: dict[str, Any]
+) -> None:
+    invited = await post.invite(**changed)
+
+    await post.send(smtp)
+
+    assert catcher.mails == []
+    assert (await post.state_of(invited))["state"] == "superseded"
+
+
+async def test_an_invitation_the_ledger_does_not_have_yet_is_waited_for(
+    post: Post, catcher: Catcher, smtp: int
+) -> None:
+    invited = await post.invite(write=False)
+
+    await post.send(smtp)
+
+    assert catcher.mails == []
+    row = await post.state_of(invited)
+    assert (row["state"], row["last_error"]) == ("due", "the ledger has no such invitation")
 
 
 async def test_while_the_server_is_down_the_waits_grow_until_the_mail_is_abandoned(post: Post) -> None:

@@ -242,9 +242,9 @@ def test_absent_and_null_are_two_requests() -> None:
 
 def test_hash_of_a_newer_writer_is_the_same_for_an_older_reader() -> None:
     class NewerTransactionSubmitted(TransactionSubmitted):
-        payee: str | None = None
+        place: str | None = None
 
-    newer = NewerTransactionSubmitted(ledger_id=LEDGER_ID, amount="24.47", payee="Café Müller")
+    newer = NewerTransactionSubmitted(ledger_id=LEDGER_ID, amount="24.47", place="Café Müller")
     value = to_value(newer)
     older = TransactionSubmitted.model_validate_json(value)
 
@@ -255,7 +255,7 @@ def test_hash_of_a_newer_writer_is_the_same_for_an_older_reader() -> None:
 
 def test_hash_of_an_older_writer_is_the_same_for_a_newer_reader() -> None:
     class NewerTransactionSubmitted(TransactionSubmitted):
-        payee: str | None = None
+        place: str | None = None
 
     value = to_value(a_transaction())
 

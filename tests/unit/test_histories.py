@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from consumers.domain.books import Books
 from consumers.domain.decisions import Asked, Decision
-from consumers.domain.members import Role
 from contracts.ledgers import personal_ledger_id
-from contracts.messages import JournalEntry, LedgerEntry
-from contracts.transactions import TransactionKind, TransactionRecorded, TransactionSubmitted
-from tests.builders.books import ANN, BOB, asked_of, cut, take, totals_by_account
+from contracts.members import Role
+from contracts.messages import JournalEntry, LedgerEntry, Submission
+from contracts.transactions import TransactionKind, TransactionRecorded
+from tests.builders.books import ANN, BOB, asked_of, cut, reloaded, take, totals_by_account
 from tests.builders.submissions import a_submission
 
-Records = Sequence[Asked[TransactionSubmitted]]
+Records = Sequence[Asked[Submission]]
 
 # Few values each, so that names, days and ids meet; some of them are refused.
 CATEGORIES = st.sampled_from(
@@ -51,14 +51,6 @@ def histories(draw: st.DrawFn) -> Records:
         )
         for number in range(1, length + 1)
     ]
-
-
-def reloaded(books: Books) -> Books:
-    """Return books as the next batch would load them: everything known, nothing pending."""
-    again = books.after(())
-    again.journal.clear()
-    again.turnover.clear()
-    return again
 
 
 def record(batches: Iterable[Records]) -> tuple[Books, list[JournalEntry], list[Decision], list[Books]]:

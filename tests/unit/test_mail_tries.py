@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from consumers.jobs import mail
+from consumers.jobs.letters import Undecided, Writer
 from consumers.jobs.mail import TRIES_MAX, Outcome
 from infra.mail.letters import sender_address
 from infra.mail.smtp import Mailer
@@ -41,4 +42,21 @@ async def test_a_defect_ends_one_try_of_one_mail(attempts: int, outcome: Outcome
         "code_expires_at": NOON + timedelta(minutes=5),
     }
 
-    assert await mail._attempt(leased, cast(Mailer, Broken()), SecretKey(a_key())) == (outcome, "AttributeError")
+    writer = Writer(SecretKey(a_key()), ledger=cast(Any, None))
+
+    assert await mail._attempt(leased, cast(Mailer, Broken()), writer) == (outcome, "AttributeError")
+
+
+@pytest.mark.parametrize(("attempts", "outcome"), [(1, Outcome.FAILED), (TRIES_MAX, Outcome.ABANDONED)])
+async def test_an_invitation_the_ledger_does_not_have_is_waited_for_and_then_given_up(
+    attempts: int, outcome: Outcome
+) -> None:
+    class Waiting:
+        async def write(self, _: object) -> None:
+            raise Undecided("the ledger has no such invitation")
+
+    leased: Any = {"attempts": attempts}
+
+    attempted = await mail._attempt(leased, cast(Mailer, Broken()), cast(Writer, Waiting()))
+
+    assert attempted == (outcome, "the ledger has no such invitation")

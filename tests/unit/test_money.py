@@ -1,6 +1,7 @@
 """Money: exact between decimal text and minor units, for every currency, or refused by name."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -12,9 +13,11 @@ from contracts.money import (
     AmountRefused,
     Money,
     UnknownCurrency,
+    convert_minor,
     exponent_of,
     format_minor,
     to_minor,
+    to_signed_minor,
 )
 
 CURRENCIES = sorted(currency.code for currency in Currency if currency.exponent is not None)
@@ -22,6 +25,8 @@ WITHOUT_MINOR_UNITS = sorted(currency.code for currency in Currency if currency.
 
 currencies = st.sampled_from(CURRENCIES)
 amounts_minor = st.integers(min_value=1, max_value=AMOUNT_MINOR_MAX)
+#: As people type them: twelve digits and twelve decimals.
+rates = st.integers(min_value=1, max_value=10**24 - 1).map(lambda digits: Decimal(digits).scaleb(-12))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +100,121 @@ def test_amount_without_an_exact_value_is_refused_by_name(amount: str, currency:
         to_minor(amount, currency)
 
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [
+        ("0", "EUR", 0),
+        ("-0", "EUR", 0),
+        ("-0.000", "JPY", 0),
+        ("0." + "0" * 400, "EUR", 0),
+        ("812.30", "EUR", 81230),
+        ("-812.30", "EUR", -81230),
+        ("-0.01", "EUR", -1),
+        ("-1200", "JPY", -1200),
+        ("-1.234", "BHD", -1234),
+        ("-10000000000000.00", "EUR", -AMOUNT_MINOR_MAX),
+    ],
+)
+def test_typed_amount_with_a_sign_becomes_minor_units(amount: str, currency: str, minor: int) -> None:
+    assert to_signed_minor(amount, currency) == minor
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "code"),
+    [
+        ("-0.001", "EUR", "amount_too_precise"),
+        ("-0.5", "JPY", "amount_too_precise"),
+        ("-10000000000000.01", "EUR", "amount_too_large"),
+        ("-" + "9" * 400, "EUR", "amount_too_large"),
+        ("--1", "EUR", "amount_invalid"),
+        ("-", "EUR", "amount_invalid"),
+        ("- 1", "EUR", "amount_invalid"),
+        ("−1", "EUR", "amount_invalid"),
+        ("+1", "EUR", "amount_invalid"),
+        ("-inf", "EUR", "amount_invalid"),
+    ],
+)
+def test_amount_with_a_sign_but_no_exact_value_is_refused_by_name(amount: str, currency: str, code: str) -> None:
+    with pytest.raises(AmountRefused) as refused:
+        to_signed_minor(amount, currency)
+
+    assert refused.value.code == code
+
+
+@given(minor=st.integers(-AMOUNT_MINOR_MAX, AMOUNT_MINOR_MAX), currency=currencies)
+def test_what_is_shown_is_read_back_with_its_sign(minor: int, currency: str) -> None:
+    assert to_signed_minor(format_minor(minor, currency), currency) == minor
+
+
+@given(amount=st.from_regex(r"-?[0-9]{1,20}(\.[0-9]{1,8})?", fullmatch=True), currency=currencies)
+def test_a_sign_changes_nothing_but_the_sign(amount: str, currency: str) -> None:
+    other = amount[1:] if amount.startswith("-") else f"-{amount}"
+    read: list[int | str] = []
+    for each in (amount, other):
+        try:
+            read.append(to_signed_minor(each, currency))
+        except AmountRefused as refused:
+            read.append(refused.code)
+    one, another = read
+
+    assert one == (-another if isinstance(another, int) else another)
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "rate", "target", "converted"),
+    [
+        (10000, "USD", "0.8971", "EUR", 8971),
+        (10000, "EUR", "160.4", "JPY", 16040),
+        (16040, "JPY", "0.006234413965", "EUR", 10000),
+        (1000, "BHD", "2.4", "EUR", 240),
+        (240, "EUR", "0.416666666667", "BHD", 1000),
+        (1, "BHD", "400", "JPY", 0),
+        (100, "EUR", "1", "EUR", 100),
+        (0, "EUR", "160.4", "JPY", 0),
+        (5, "EUR", "0.1", "USD", 0),
+        (15, "EUR", "0.1", "USD", 2),
+        (25, "EUR", "0.1", "USD", 2),
+        (35, "EUR", "0.1", "USD", 4),
+        (25, "EUR", "0.100000000001", "USD", 3),
+        (35, "EUR", "0.099999999999", "USD", 3),
+        (-15, "EUR", "0.1", "USD", -2),
+        (-25, "EUR", "0.1", "USD", -2),
+        (-35, "EUR", "0.1", "USD", -4),
+        (50, "EUR", "1", "JPY", 0),
+        (150, "EUR", "1", "JPY", 2),
+        (250, "EUR", "1", "JPY", 2),
+        (-250, "EUR", "1", "JPY", -2),
+        (1, "EUR", "0.5", "BHD", 5),
+        (1, "EUR", "0.05", "BHD", 0),
+        (3, "EUR", "0.05", "BHD", 2),
+        (1, "JPY", "0.000000000001", "EUR", 0),
+        (10**38 - 1, "EUR", "999999999999.999999999999", "BHD", 10**51 - 10**27 - 10**13),
+    ],
+)
+def test_amount_in_another_currency_is_rounded_half_to_even(
+    minor: int, currency: str, rate: str, target: str, converted: int
+) -> None:
+    assert convert_minor(minor, currency, Decimal(rate), target) == converted
+
+
+@given(minor=st.integers(-(10**38), 10**38), rate=rates, currency=currencies, target=currencies)
+def test_conversion_is_the_exact_value_rounded_once(minor: int, rate: Decimal, currency: str, target: str) -> None:
+    exact = Fraction(minor) * Fraction(rate) * Fraction(10) ** (exponent_of(target) - exponent_of(currency))
+
+    # Python rounds a Fraction half to even.
+    assert convert_minor(minor, currency, rate, target) == round(exact)
+
+
+@given(minor=st.integers(-(10**38), 10**38), rate=rates, currency=currencies, target=currencies)
+def test_what_is_owed_converts_like_what_is_owned(minor: int, rate: Decimal, currency: str, target: str) -> None:
+    assert convert_minor(-minor, currency, rate, target) == -convert_minor(minor, currency, rate, target)
+
+
+@given(minor=st.integers(-(10**38), 10**38), currency=currencies)
+def test_one_for_one_changes_nothing(minor: int, currency: str) -> None:
+    assert convert_minor(minor, currency, Decimal(1), currency) == minor
 
 
 @pytest.mark.parametrize(

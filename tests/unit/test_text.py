@@ -12,10 +12,15 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from contracts.text import (
     IDEMPOTENCY_KEY_PATTERN,
     CurrencyCode,
+    Day,
     DayOrMoment,
     DecimalText,
     Description,
+    ExternalId,
+    Line,
     Name,
+    Note,
+    RateText,
     email_key,
     mail_domain,
     name_key,
@@ -28,6 +33,11 @@ DECIMAL = TypeAdapter[str](DecimalText)
 CURRENCY = TypeAdapter[str](CurrencyCode)
 CHOSEN_KEY = TypeAdapter[str](Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY_PATTERN)])
 BOOKED = TypeAdapter[Any](DayOrMoment)
+DAY = TypeAdapter[Any](Day)
+RATE = TypeAdapter[str](RateText)
+LINE = TypeAdapter[str](Line)
+NOTE = TypeAdapter[str](Note)
+EXTERNAL_ID = TypeAdapter[str](ExternalId)
 ASSIGNED = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
 
 
@@ -60,25 +70,77 @@ def test_description_may_be_empty_but_has_no_second_line() -> None:
     assert not accepts(DESCRIPTION, "a\n")
 
 
-@pytest.mark.parametrize("amount", ["0", "5", "24.47", "007.10", "9" * 16 + "." + "9" * 8])
+@pytest.mark.parametrize("line", ["", " ", "Café Müller", "東京", "x" * 1000, "a\u00a0b", "🍕" * 1000])
+def test_line_of_one_line_is_taken_as_typed(line: str) -> None:
+    assert accepts(LINE, line)
+
+
+@pytest.mark.parametrize("line", ["x" * 1001, "a\nb", "a\n", "\t", "a\x00b", "\x7f", "\x85", "\ud800", 5, None])
+def test_what_is_more_than_a_line_is_refused(line: object) -> None:
+    assert not accepts(LINE, line)
+
+
+@pytest.mark.parametrize("note", ["", "First line\nsecond line\n", "\n", "x" * 2000, "“東京” 🍕"])
+def test_note_is_some_lines(note: str) -> None:
+    assert accepts(NOTE, note)
+
+
+@pytest.mark.parametrize("note", ["x" * 2001, "a\r\nb", "a\tb", "a\x00b", "\x1b[0m", "\x7f", "\x85", "\ud800", 5, None])
+def test_what_is_no_note_is_refused(note: object) -> None:
+    assert not accepts(NOTE, note)
+
+
+@pytest.mark.parametrize("external_id", ["1", " ", "bank-2024-09-19/17", "x" * 255, "Nº 17"])
+def test_external_id_is_whatever_another_system_calls_it(external_id: str) -> None:
+    assert accepts(EXTERNAL_ID, external_id)
+
+
+@pytest.mark.parametrize("external_id", ["", "x" * 256, "a\nb", "a\n", "a\x00", "\ud800", 17, None])
+def test_what_is_no_external_id_is_refused(external_id: object) -> None:
+    assert not accepts(EXTERNAL_ID, external_id)
+
+
+@pytest.mark.parametrize(
+    "amount",
+    ["0", "5", "24.47", "007.10", "-1", "-0", "-24.47", "9" * 20 + "." + "9" * 8, "-" + "9" * 20 + "." + "9" * 8],
+)
 def test_amount_is_plain_digits(amount: str) -> None:
     assert accepts(DECIMAL, amount)
+
+
+@pytest.mark.parametrize("rate", ["0", "1", "1.0842", "0.000000000001", "9" * 12 + "." + "9" * 12])
+def test_rate_is_plain_digits(rate: str) -> None:
+    assert accepts(RATE, rate)
+
+
+@pytest.mark.parametrize(
+    "rate",
+    ["", "-1", "+1", "1e3", "NaN", "1,5", "1.", ".5", "1.5\n", "9" * 13, "1." + "0" * 13, "1/3", "１", 5, 1.5, None],
+)
+def test_other_ways_to_write_a_rate_are_refused(rate: object) -> None:
+    assert not accepts(RATE, rate)
 
 
 @pytest.mark.parametrize(
     "amount",
     [
         "",
-        "-1",
+        "-",
+        "--1",
+        "-+1",
+        "1-",
+        "−1",
+        "- 1",
         "+1",
         "1e3",
         "NaN",
         "1,5",
         "1.",
         ".5",
+        "-.5",
         "1.5\n",
         " 1",
-        "9" * 17,
+        "9" * 21,
         "9" * 400,
         "1." + "0" * 9,
         "１",
@@ -152,9 +214,52 @@ def test_what_is_neither_day_nor_moment_is_refused(typed: object) -> None:
     assert not accepts(BOOKED, typed)
 
 
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [("2024-09-19", date(2024, 9, 19)), ("2024-02-29", date(2024, 2, 29)), ("9999-12-31", date(9999, 12, 31))],
+)
+def test_day_is_read_as_typed(typed: str, read: date) -> None:
+    assert DAY.validate_python(typed) == DAY.validate_python(read) == read
+    assert DAY.validate_json(f'"{typed}"', strict=True) == read
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "86400",
+        "1700000000",
+        1700000000,
+        0,
+        "20240919",
+        "2024-9-19",
+        "2023-02-29",
+        "0000-01-01",
+        "10000-01-01",
+        "2024-09-19T00:00:00",
+        "2024-09-19T00:00:00Z",
+        "２０２４-09-19",
+        "2024-09-19\n",
+        "today",
+        "",
+        True,
+        None,
+        datetime(2024, 9, 19),
+        datetime(2024, 9, 19, tzinfo=UTC),
+    ],
+)
+def test_what_is_no_day_is_refused(typed: object) -> None:
+    assert not accepts(DAY, typed)
+
+
 @given(text=st.text(max_size=40))
 def test_any_text_for_a_day_is_read_or_refused(text: str) -> None:
     accepts(BOOKED, text)
+    accepts(DAY, text)
+
+
+@given(day=st.dates())
+def test_every_day_is_read_back(day: date) -> None:
+    assert DAY.validate_python(day.isoformat()) == BOOKED.validate_python(day.isoformat()) == day
 
 
 @pytest.mark.parametrize(

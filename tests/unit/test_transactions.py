@@ -7,13 +7,12 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 
 from consumers.domain.books import Books
-from consumers.domain.members import Role
-from consumers.domain.transactions import decide_transaction
 from contracts.accounts import AccountKind, AccountOpened
 from contracts.ledgers import LedgerOpened, personal_ledger_id
+from contracts.members import Role
 from contracts.refusals import RefusalCode
 from contracts.transactions import Posting, TransactionKind, TransactionRecorded
-from tests.builders.books import ANN, BOB, MONDAY_NOON, asked_of, some_books, take, with_account, with_member
+from tests.builders.books import ANN, BOB, MONDAY_NOON, asked_of, decide, some_books, take, with_account, with_member
 from tests.builders.submissions import a_submission
 
 
@@ -234,7 +233,7 @@ def test_an_amount_that_is_no_number_is_refused() -> None:
     # The message's own pattern keeps such an amount out; a newer sender's pattern may not.
     asked = asked_of(a_submission(ANN).model_copy(update={"amount": "NaN"}))
 
-    decision = decide_transaction(asked, some_books())
+    decision = decide(asked, some_books())
 
     assert decision.refusal is not None
     assert decision.refusal.code is RefusalCode.AMOUNT_INVALID
@@ -387,7 +386,7 @@ def test_entries_carry_what_a_rebuild_needs_and_never_go_back_in_time() -> None:
 def test_deciding_changes_nothing_until_it_is_applied() -> None:
     books = Books(personal_ledger_id(ANN))
 
-    first, again = (decide_transaction(asked_of(), books) for _ in range(2))
+    first, again = (decide(asked_of(), books) for _ in range(2))
 
     assert first == again
     assert books == Books(personal_ledger_id(ANN))
@@ -395,7 +394,7 @@ def test_deciding_changes_nothing_until_it_is_applied() -> None:
 
 def test_books_refuse_an_entry_out_of_order() -> None:
     books = some_books()
-    decision = decide_transaction(asked_of(), books)
+    decision = decide(asked_of(), books)
     books.apply(asked_of(), decision)
 
     with pytest.raises(ValueError, match="is not entry"):

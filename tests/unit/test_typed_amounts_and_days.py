@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cli.output import ExitCode, Failure
-from cli.transactions import checked_amount, read_day
+from cli.amounts import checked_amount
+from cli.days import read_day
 
 NOW = datetime(2026, 3, 1, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 

@@ -86,28 +86,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "key", name=op.f("unique_names_pkey")),
     )
     op.create_table(
-        "mails",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("registration_id", sa.Uuid(), nullable=False),
-        sa.Column("issue", sa.SmallInteger(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("message_id", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), server_default="due", nullable=False),
-        sa.Column("attempts", sa.SmallInteger(), server_default="0", nullable=False),
-        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("last_error", sa.Text(), nullable=True),
-        sa.Column("traceparent", sa.Text(), nullable=True),
-        sa.CheckConstraint("kind IN ('verification_code', 'already_registered')", name=op.f("mails_kind_check")),
-        sa.CheckConstraint("state IN ('due', 'sent', 'superseded', 'abandoned')", name=op.f("mails_state_check")),
-        sa.ForeignKeyConstraint(["registration_id"], ["registrations.id"], name=op.f("mails_registration_id_fkey")),
-        sa.PrimaryKeyConstraint("id", name=op.f("mails_pkey")),
-        sa.UniqueConstraint("registration_id", "issue", name=op.f("mails_registration_id_issue_key")),
-    )
-    op.create_index("mails_due", "mails", ["due_at"], unique=False, postgresql_where=sa.text("state = 'due'"))
-    op.create_table(
         "users",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("registration_id", sa.Uuid(), nullable=False),
@@ -124,6 +102,43 @@ def upgrade() -> None:
         sa.UniqueConstraint("email_key", name=op.f("users_email_key_key")),
         sa.UniqueConstraint("username_key", name=op.f("users_username_key_key")),
     )
+    op.create_table(
+        "mails",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("registration_id", sa.Uuid(), nullable=True),
+        sa.Column("issue", sa.SmallInteger(), nullable=True),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
+        sa.Column("inviter_id", sa.Uuid(), nullable=True),
+        sa.Column("ledger_id", sa.Uuid(), nullable=True),
+        sa.Column("invitation_id", sa.Uuid(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("message_id", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="due", nullable=False),
+        sa.Column("attempts", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("traceparent", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "num_nulls(registration_id, issue) = CASE kind WHEN 'invitation' THEN 2 ELSE 0 END"
+            " AND num_nulls(user_id, inviter_id, ledger_id, invitation_id)"
+            " = CASE kind WHEN 'invitation' THEN 0 ELSE 4 END",
+            name=op.f("mails_about_check"),
+        ),
+        sa.CheckConstraint(
+            "kind IN ('verification_code', 'already_registered', 'invitation')", name=op.f("mails_kind_check")
+        ),
+        sa.CheckConstraint("state IN ('due', 'sent', 'superseded', 'abandoned')", name=op.f("mails_state_check")),
+        sa.ForeignKeyConstraint(["registration_id"], ["registrations.id"], name=op.f("mails_registration_id_fkey")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("mails_user_id_fkey")),
+        sa.ForeignKeyConstraint(["inviter_id"], ["users.id"], name=op.f("mails_inviter_id_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("mails_pkey")),
+        sa.UniqueConstraint("invitation_id", name=op.f("mails_invitation_id_key")),
+        sa.UniqueConstraint("registration_id", "issue", name=op.f("mails_registration_id_issue_key")),
+    )
+    op.create_index("mails_due", "mails", ["due_at"], unique=False, postgresql_where=sa.text("state = 'due'"))
     op.create_table(
         "sessions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -173,9 +188,9 @@ def downgrade() -> None:
     op.drop_index("sessions_expiry", table_name="sessions", postgresql_where=sa.text("ended_at IS NULL"))
     op.drop_index("sessions_ended", table_name="sessions", postgresql_where=sa.text("ended_at IS NOT NULL"))
     op.drop_table("sessions")
-    op.drop_table("users")
     op.drop_index("mails_due", table_name="mails", postgresql_where=sa.text("state = 'due'"))
     op.drop_table("mails")
+    op.drop_table("users")
     op.drop_table("unique_names")
     op.drop_index(
         "registrations_expiry", table_name="registrations", postgresql_where=sa.text("state IN ('pending', 'verified')")

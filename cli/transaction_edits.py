@@ -1,0 +1,168 @@
+"""Changing a recorded transaction, and deleting it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NoReturn
+
+import httpx
+import typer
+
+from cli.amounts import checked_amount, checked_rate
+from cli.client import Client, Refused, connect
+from cli.days import read_day
+from cli.ledger_choice import LedgerOption, chosen_ledger
+from cli.naming import SHORT
+from cli.output import ExitCode, Json, fail, note, say, show_json, show_record, show_table
+from cli.servers import UrlOption
+from cli.transaction_entry import ExternalId, Note, Payee, Splits, Status, read_splits
+from cli.transaction_search import TransactionId, find_transaction
+from cli.transaction_tables import differences, facts_of, label_of
+from cli.writes import write
+from contracts.transactions import TransactionKind
+
+Version = Annotated[
+    int | None,
+    typer.Option(
+        "--version",
+        min=1,
+        help="Do it only while it stands as in this version, which `cash tx show` names; the one read just before.",
+    ),
+]
+
+
+def edit(
+    transaction: TransactionId,
+    amount: Annotated[str | None, typer.Option(help="Another amount.")] = None,
+    category: Annotated[str | None, typer.Option(help="Another category; a new name opens one.")] = None,
+    split: Splits = None,
+    day: Annotated[str | None, typer.Option("--date", metavar="DAY", help="Another day.")] = None,
+    description: Annotated[str | None, typer.Option(help="Another description.")] = None,
+    kind: Annotated[TransactionKind | None, typer.Option(help="What it is instead.")] = None,
+    account: Annotated[str | None, typer.Option(help="Another account.")] = None,
+    currency: Annotated[str | None, typer.Option(help="Another currency.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="ACCOUNT", help="Where a transfer goes instead.")] = None,
+    to_amount: Annotated[str | None, typer.Option(metavar="AMOUNT", help="What arrived of it instead.")] = None,
+    rate: Annotated[str | None, typer.Option(metavar="RATE", help="Its rate instead of --to-amount.")] = None,
+    payee: Payee = None,
+    tag: Annotated[list[str] | None, typer.Option(help="The tags instead of those it has; may be repeated.")] = None,
+    about: Note = None,
+    status: Status = None,
+    external_id: ExternalId = None,
+    version: Version = None,
+    ledger: LedgerOption = None,
+    url: UrlOption = None,
+    json: Json = False,
+) -> None:
+    """Change what is said of a transaction; what is not named stays as it is, and '' takes a text away.
+
+    Whoever changed it since is not overwritten: then nothing is done, and both are shown. `cash undo` takes it back.
+    """
+    wanted: dict[str, Any] = {
+        "amount": checked_amount(amount) if amount is not None else None,
+        "category": category,
+        "kind": kind,
+        "description": description,
+        "account": account,
+        "currency": currency.upper() if currency else None,
+        "to_account": to,
+        "to_amount": checked_amount(to_amount) if to_amount is not None else None,
+        "rate": checked_rate(rate) if rate is not None else None,
+        "tags": [each for each in tag if each] if tag is not None else None,
+        "status": status,
+    }
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    for name, text in (("payee", payee), ("note", about), ("external_id", external_id)):
+        if text is not None:
+            wanted[name] = text or None
+    if not (wanted or split or day):
+        fail("say what to change, such as --amount 25 or --category Rent; see 'cash tx edit --help'", ExitCode.USAGE)
+    with connect(url) as client:
+        books = chosen_ledger(client, ledger)
+        before = find_transaction(client, books, transaction)
+        if day:
+            wanted["date"] = read_day(day, books.now())
+        if split:
+            wanted["splits"] = read_splits(split, wanted.get("amount") or before["amount"])
+        path = books.path(f"/transactions/{before['id']}")
+        seen = version or before["version"]
+        look = f"cash tx show{books.option} {before['id'][:SHORT]}"
+        try:
+            after = write(client, "PATCH", path, body=wanted, version=seen, look=look)
+        except Refused as refused:
+            if refused.status != httpx.codes.PRECONDITION_FAILED:
+                raise
+            _show_conflict(client, path, wanted, json=json)
+            _fail_stale(seen, look)
+    if json:
+        show_json(after)
+        return
+    lines = differences(facts_of(before), facts_of(after))
+    if not lines:
+        say(f"It stood so already: {label_of(after)}.")
+        return
+    say(f"Changed: {label_of(before)}.")
+    show_record({name: f"{old} → {new}" for name, old, new in lines})
+    note(f"Take it back: cash undo{books.option}")
+
+
+def delete(
+    transaction: TransactionId,
+    version: Version = None,
+    ledger: LedgerOption = None,
+    url: UrlOption = None,
+    json: Json = False,
+) -> None:
+    """Delete a transaction: its money goes back, its history stays, and `cash undo` restores it."""
+    with connect(url) as client:
+        books = chosen_ledger(client, ledger)
+        before = find_transaction(client, books, transaction)
+        path = books.path(f"/transactions/{before['id']}")
+        seen = version or before["version"]
+        look = f"cash tx show{books.option} {before['id'][:SHORT]}"
+        try:
+            answer = write(client, "DELETE", path, version=seen, look=look)
+        except Refused as refused:
+            if refused.status != httpx.codes.PRECONDITION_FAILED:
+                raise
+            _show_conflict(client, path, {"deleted": True}, json=json)
+            _fail_stale(seen, look)
+    if json:
+        show_json(answer if answer is not None else {"id": before["id"], "deleted": True})
+    else:
+        say(f"Deleted: {label_of(before)}.")
+        note(f"Take it back: cash undo{books.option}")
+
+
+def _show_conflict(client: Client, path: str, wanted: Mapping[str, Any], *, json: bool) -> None:
+    """Show what was asked beside how it stands."""
+    stands = client.call("GET", path).body
+    if json:
+        show_json({"asked": wanted, "stands": stands})
+        return
+    facts = facts_of(stands)
+    names = {"to_account": "To", "to_amount": "Arrived", "external_id": "External ID"}
+    asked = {names.get(name, name.capitalize()): _as_text(value) for name, value in wanted.items()}
+    show_table(
+        ["", "As it stands", "As you asked"],
+        [(name, facts.get(name, "—"), asked.get(name, "")) for name in dict.fromkeys((*facts, *asked))],
+    )
+
+
+def _as_text(value: object) -> str:
+    match value:
+        case None | [] | "":
+            return "—"
+        case True:
+            return "yes"
+        case list():
+            return "\n".join(
+                f"{each['amount']} {each['category']}" if isinstance(each, dict) else each for each in value
+            )
+        case _:
+            return str(value)
+
+
+def _fail_stale(seen: int, look: str) -> NoReturn:
+    fail(
+        f"nothing was done: it was changed since version {seen}; look at it with `{look}`, then repeat the command",
+        ExitCode.REFUSED,
+    )

@@ -1,0 +1,78 @@
+"""Finding transactions: the list with its filter, and one by its id or the beginning of it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.client import Client, connect
+from cli.filters import FilterOption, FilterWord, joined, pointing
+from cli.ledger_choice import Ledger, LedgerOption, chosen_ledger
+from cli.naming import find_whole, is_beginning, that_begin
+from cli.output import ExitCode, Json, fail, note, say, show_json
+from cli.pages import Cursor, Everything, Limit, list_pages, read_pages
+from cli.servers import UrlOption
+from cli.transaction_tables import show_transactions
+
+#: How far back the beginning of an id is looked for.
+_SOUGHT = 1000
+TransactionId = Annotated[str, typer.Argument(metavar="ID", help="Whole, or the beginning that the list shows.")]
+
+
+def list_found(
+    words: FilterWord = None,
+    expression: FilterOption = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="KEY", help="-date (newest first, the default), date, -amount or amount.")
+    ] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    everything: Everything = False,
+    ledger: LedgerOption = None,
+    url: UrlOption = None,
+    json: Json = False,
+) -> None:
+    """List transactions, the newest day first; with words, those that fit all of them.
+
+    Words are account:, category:, payee:, tag:, text:, amount:, date:, status:, currency:, kind: and external:, and any
+    other word is looked for in the texts. Amounts and dates take > >= < <= and ranges: amount:10..20
+    date:2026-01-01..2026-03-31.
+    """
+    wanted = {"filter": joined(words, expression), "sort": sort}
+    with connect(url) as client, pointing(wanted["filter"]):
+        books = chosen_ledger(client, ledger)
+        pages = list_pages(client, books.path("/transactions"), None if everything else limit, cursor, wanted)
+        items, next_cursor = read_pages(pages, cursor)
+    if json:
+        show_json({"items": items, "next_cursor": next_cursor})
+    elif not items:
+        say(
+            "No transaction fits; `cash tx list` alone lists all."
+            if wanted["filter"]
+            else f"No transactions yet; record one: cash tx add{books.option} 24.47 Groceries"
+        )
+    else:
+        show_transactions(items)
+        if next_cursor:
+            note(f"There are more: repeat it with --cursor {next_cursor}")
+
+
+def find_transaction(client: Client, books: Ledger, typed: str) -> Any:
+    """Find a transaction by its id, or by its beginning among the newest; refuses when there is none."""
+    if whole := find_whole(typed):
+        return client.call("GET", books.path(f"/transactions/{whole}")).body
+    if not is_beginning(typed):
+        fail(f"'{typed}' is not the id of a transaction; `cash tx list` shows them in its last column", ExitCode.USAGE)
+    items, _ = read_pages(list_pages(client, books.path("/transactions"), _SOUGHT))
+    found = that_begin(items, typed)
+    if not found:
+        fail(
+            f"none of your newest {_SOUGHT} transactions begins with '{typed}'; `cash tx list` shows them, "
+            "and older ones are found by their whole id",
+            ExitCode.NOT_FOUND,
+        )
+    return found[0]
+
+
+def find_transaction_id(client: Client, books: Ledger, typed: str) -> str:
+    """Find a transaction's id, without asking for it where it was typed whole: it may be deleted."""
+    return find_whole(typed) or str(find_transaction(client, books, typed)["id"])
