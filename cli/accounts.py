@@ -10,7 +10,7 @@ from cli.amounts import Money, checked_signed_amount
 from cli.client import Client, connect
 from cli.days import read_day
 from cli.ledger_choice import Ledger, LedgerOption, chosen_ledger
-from cli.naming import pick, short
+from cli.naming import find_whole, pick, short
 from cli.output import ExitCode, Json, fail, note, say, show_json, show_table
 from cli.pages import Cursor, Everything, Limit, list_pages, read_pages
 from cli.servers import UrlOption
@@ -51,13 +51,14 @@ def list_accounts(
     """List accounts and categories with their balances."""
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
-        accounts = read_accounts(client, books, closed=closed)
-    if json:
-        show_json({"items": accounts})
-    elif not accounts:
-        say(f"No accounts yet; the first transaction opens them: cash tx add{books.option} 24.47 Groceries")
-    else:
-        show_accounts(accounts)
+        accounts = _read_accounts(client, books, closed=closed)
+        if json:
+            show_json(accounts)
+        elif not accounts["items"]:
+            say(f"No accounts yet; the first transaction opens them: cash tx add{books.option} 24.47 Groceries")
+        else:
+            show_accounts(accounts["items"])
+            _tell_broken(client, books)
 
 
 def open_account(
@@ -201,16 +202,14 @@ def show_register(
             note(f"There are more: repeat it with --cursor {next_cursor}")
 
 
-def read_accounts(client: Client, books: Ledger, *, closed: bool = False) -> list[Any]:
-    """Read a ledger's accounts and categories."""
-    parameters = {"closed": "true"} if closed else None
-    items: list[Any] = client.call("GET", books.path("/accounts"), parameters=parameters).body["items"]
-    return items
-
-
 def find_account(client: Client, books: Ledger, typed: str) -> Any:
-    """Find an account or category, open or closed, by name, id or the beginning of it; refuses when there is none."""
-    accounts = read_accounts(client, books, closed=True)
+    """Find an account or category, open or closed, by name, id or the beginning of it; refuses when there is none.
+
+    One that was merged into another is found by its whole id only.
+    """
+    if whole := find_whole(typed):
+        return client.call("GET", books.path(f"/accounts/{whole}")).body
+    accounts = _read_accounts(client, books, closed=True)["items"]
     return pick(accounts, typed, noun="account", look=f"cash accounts{books.option} --closed")
 
 
@@ -259,6 +258,21 @@ def _show_grouped(noun: str, amounts: str, lines: Sequence[tuple[Any, Money | No
 
 def _called(account: Mapping[str, Any]) -> str:
     return f"{account['name']} (closed)" if account.get("closed") else str(account["name"])
+
+
+def _read_accounts(client: Client, books: Ledger, *, closed: bool) -> Any:
+    parameters = {"closed": "true"} if closed else None
+    return client.call("GET", books.path("/accounts"), parameters=parameters).body
+
+
+def _tell_broken(client: Client, books: Ledger) -> None:
+    """Say so where a statement agreed with the books once and does not any more."""
+    broken = client.call("GET", books.path("/assertions"), parameters={"broken": "true", "limit": 1}).body["items"]
+    for assertion in broken:
+        note(
+            f"{assertion['account']['name']} agreed with its statement of {assertion['date']} and does not any more: "
+            f"cash assertions{books.option} --broken"
+        )
 
 
 def _change(

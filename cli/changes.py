@@ -98,10 +98,8 @@ def words_of(change: Mapping[str, Any]) -> str:
     name, role = detail.get("name", ""), detail.get("role", "")
     match change["type"]:
         case "transaction.recorded":
-            new = detail.get("revision", 1) == 1 or change.get("undoes")
-            words = (
-                f"recorded {detail.get('kind', 'a transaction')} {about}" if new else f"changed money or day {about}"
-            )
+            new = f"recorded {detail.get('kind', '')}" if detail.get("revision", 1) == 1 else "changed to"
+            words = f"{'restored' if change.get('undoes') else new} {amount} {about}"
         case "transaction.annotated":
             words = f"changed {amount} {about}"
         case "transaction.reversed":

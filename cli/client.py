@@ -161,14 +161,50 @@ class Client:
             response = self._send(request, patient=patient)
         return self._read(response, signed_in=signed_in)
 
-    def _send(self, request: httpx.Request, *, patient: bool) -> httpx.Response:
+    @contextlib.contextmanager
+    def stream(self, path: str, *, headers: Mapping[str, str], silent_s: float) -> Iterator[Iterator[bytes]]:
+        """Open an answer that goes on (``text/event-stream``) and lend its parts as they come.
+
+        Args:
+            path: below ``/api/v1``.
+            headers: to send besides the session's token.
+            silent_s: without a sign for so long, the server counts as gone.
+
+        Raises:
+            Refused: the server said no.
+            Unanswered: nothing came, or no more.
+        """
+        request = self._http.build_request(
+            "GET",
+            API + path,
+            headers={"Accept": "text/event-stream", "Authorization": f"Bearer {self._access_token()}", **headers},
+            timeout=httpx.Timeout(silent_s, connect=3.0),
+        )
+        response = self._send(request, patient=True, stream=True)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            response.close()
+            request.headers["Authorization"] = f"Bearer {self._access_token(spent=request.headers['Authorization'])}"
+            response = self._send(request, patient=True, stream=True)
+        try:
+            if not response.is_success:
+                response.read()
+                self._read(response, signed_in=True)
+            yield response.iter_bytes()
+        except httpx.TransportError:
+            raise Unanswered(f"the connection to {self.server.url} was lost", ExitCode.UNREACHABLE) from None
+        finally:
+            response.close()
+
+    def _send(self, request: httpx.Request, *, patient: bool, stream: bool = False) -> httpx.Response:
         begun = time.monotonic()
         arrived = False
         response = None
         for pause_s in (*_PAUSES_S, None):
             response, retry_after_s = None, 0.0
             try:
-                response = self._http.send(request)
+                response = self._http.send(request, stream=stream)
+                if response.status_code in _TRY_AGAIN:
+                    response.read()
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 pass
             except httpx.TransportError:

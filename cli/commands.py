@@ -20,6 +20,7 @@ from cli import (
     stack,
     totals,
     transactions,
+    watch,
 )
 from cli.output import MEANINGS, ExitCode, fail
 
@@ -39,6 +40,7 @@ for commands in (
     rates,
     changes,
     ledgers,
+    watch,
     demo,
     mail,
     stack,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from cli.accounts import read_accounts, show_accounts
+from cli.accounts import show_accounts
 from cli.client import Client, Refused
 from cli.credentials import Session, config_folder, credentials_file
 from cli.household import SAVINGS, Entry, entries_until
@@ -72,7 +72,7 @@ def demo(url: UrlOption = None, json: Json = False) -> None:
         client.session = _signed_in(client, file)
         books = personal_ledger(client.session)
         outcome = _record(client, books)
-        accounts = read_accounts(client, books)
+        accounts = client.call("GET", books.path("/accounts")).body["items"]
         newest, _ = read_pages(list_pages(client, books.path("/transactions"), _NEWEST))
         end_session(client, client.session.session_id)
     finally:

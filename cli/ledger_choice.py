@@ -13,6 +13,7 @@ from cli.client import Client
 from cli.credentials import Session
 from cli.naming import pick
 from contracts.ledgers import PERSONAL_LEDGER_NAME
+from contracts.text import name_key
 
 LedgerOption = Annotated[
     str | None,
@@ -48,6 +49,11 @@ def chosen_ledger(client: Client, named: str | None) -> Ledger:
     if not wanted or wanted == session.ledger_id:
         return personal_ledger(session)
     ledgers = client.call("GET", "/ledgers").body["items"]
+    if not any(ledger["id"] == session.ledger_id for ledger in ledgers) and name_key(wanted) == name_key(
+        PERSONAL_LEDGER_NAME
+    ):
+        # It opens with the first thing that is asked of it.
+        return personal_ledger(session)
     found = pick(ledgers, wanted, noun="ledger", look="cash ledger list")
     option = f" --ledger {quote(named)}" if named else ""
     return Ledger(found["id"], found["name"], found["base_currency"], found["time_zone"], option)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli import invitations, members
+from cli import invitations, ledger_operations, members
 from cli.client import connect
 from cli.ledger_choice import LedgerOption, chosen_ledger
 from cli.naming import short
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     group.command("rename")(rename)
     members.register(group)
     invitations.register(group)
+    ledger_operations.register(group)
     app.add_typer(group, name="ledger", rich_help_panel="Household")
 
 

@@ -161,8 +161,17 @@ def fits(columns: Mapping[str, Iterable[object]]) -> bool:
 
 def show_json(value: object) -> None:
     """Print one JSON document for programs; decimals stay text, never floats."""
-    can_say_all = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
-    sys.stdout.write(json.dumps(value, ensure_ascii=not can_say_all, indent=2, default=_as_json) + "\n")
+    sys.stdout.write(json.dumps(value, ensure_ascii=not _can_say_all(), indent=2, default=_as_json) + "\n")
+
+
+def show_json_line(value: object) -> None:
+    """Print one of many JSON documents, each on a line of its own, at once."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=not _can_say_all(), default=_as_json) + "\n")
+    sys.stdout.flush()
+
+
+def _can_say_all() -> bool:
+    return codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
 
 
 def say(message: str) -> None:

@@ -35,7 +35,7 @@ class Period(StrEnum):
 
 
 #: How many months back a table begins when nobody says.
-_MONTHS_BACK = {Period.MONTH: 5, Period.QUARTER: 11}
+_MONTHS_BACK = {Period.MONTH: 5, Period.QUARTER: 9}
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +67,7 @@ def show_totals(
     with connect(url) as client, pointing(asked):
         books = chosen_ledger(client, ledger)
         now = books.now()
-        first = read_calendar_day(begin, now) if begin else None if end else _first_day(period, now.date())
+        first = read_calendar_day(begin, now) if begin else None if end else first_day(period, now.date())
         wanted = {
             "by": by.value,
             "period": period.value,
@@ -85,13 +85,15 @@ def show_totals(
         _show_totals(totals["items"], by, period)
 
 
-def _first_day(period: Period, today: date) -> str | None:
+def first_day(period: Period, today: date) -> str | None:
+    """Return the day with which a table begins when nobody says; ``None`` for the first there is."""
     back = _MONTHS_BACK.get(period)
     if back is None:
         return None
-    month = today.year * 12 + today.month - 1 - back
+    month = today.year * 12 + today.month - 1
     if period is Period.QUARTER:
         month -= month % 3
+    month -= back
     return date(month // 12, month % 12 + 1, 1).isoformat()
 
 

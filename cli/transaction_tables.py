@@ -87,6 +87,7 @@ def whole_of(item: Mapping[str, Any]) -> dict[str, object]:
         **facts_of(item),
         "Amount": signed_amount(item),
         "Postings": "\n".join(postings),
+        "Deleted": "yes, as it was before" if item.get("deleted") else None,
         "Recorded at": utc(item["recorded_at"]),
         "Version": item["version"],
         "ID": item["id"],

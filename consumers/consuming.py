@@ -9,7 +9,7 @@ from consumers.delivery import TooManyDefects
 from consumers.process import Process
 from infra.errors import Unavailable
 from infra.kafka.broker import BatchSubscription, Records
-from infra.postgres.engine import Database
+from infra.postgres.engine import Database, DatabaseReplaced
 
 STUCK_AFTER_S = 30.0
 
@@ -46,6 +46,8 @@ async def consume(
         problems = [problem for each in found.values() for problem in each]
         try:
             await database.ping()
+        except DatabaseReplaced as error:
+            process.end(str(error))
         except Unavailable as error:
             problems.append(f"PostgreSQL: {error} ({error.__cause__!r})")
         return problems
@@ -70,7 +72,11 @@ async def consume(
 
 
 def ending(process: Process, deliver: Callable[[Records], Awaitable[None]]) -> Callable[[Records], Awaitable[None]]:
-    """Wrap a delivery so that too many defects in a row end the process: a bad deployment must not drain a topic."""
+    """Wrap a delivery so that it can end the process.
+
+    It does after too many defects in a row: a bad deployment must not drain a topic. And once there is another database
+    than before: at its next start the process looks what it is.
+    """
 
     async def handle(records: Records) -> None:
         try:
@@ -78,5 +84,8 @@ def ending(process: Process, deliver: Callable[[Records], Awaitable[None]]) -> C
         except TooManyDefects as error:
             process.end(str(error))
             raise SystemExit(1) from error
+        except DatabaseReplaced as error:
+            process.end(str(error))
+            raise
 
     return handle

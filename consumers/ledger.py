@@ -8,6 +8,7 @@ from consumers.dead_letters import DeadLetters
 from consumers.deciders import LEDGER_DECIDERS
 from consumers.delivery import Delivery
 from consumers.domain.books import Books
+from consumers.lost_books import refuse_lost_books
 from consumers.process import Process, run
 from consumers.repositories.books import BooksRepository
 from contracts import topics
@@ -31,7 +32,7 @@ SUBSCRIPTIONS = {
 async def main(process: Process, names: list[str]) -> None:
     """Consume the named topics until the process stops."""
     kafka, redis = read(KafkaSettings), read(RedisSettings)
-    database = Database(read(LedgerDatabaseSettings), application=NAME)
+    database = Database(read(LedgerDatabaseSettings), application=NAME, tells_replacement=True)
     producer = Producer(kafka, client_id=f"{NAME}-dead-letters")
     wakeups = Wakeups(redis)
     read_grant = grant_verifier(read(GrantSettings))
@@ -54,7 +55,8 @@ async def main(process: Process, names: list[str]) -> None:
         )
     await database.start()
     try:
-        await consume(process, broker, subscriptions, database)
+        if await process.until_done(partial(refuse_lost_books, database, kafka), "look for the books"):
+            await consume(process, broker, subscriptions, database)
     finally:
         await producer.stop()
         await wakeups.close()

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from aiokafka import ConsumerRecord
 
 from consumers.repositories.books import BooksRepository
@@ -80,17 +79,6 @@ class Shadow:
             await batches.aclose()
 
     async def _take(self, found: Sequence["_Found"]) -> None:
-        """Take entries in; where they meet a unique key together, as names that were swapped do, in halves."""
-        try:
-            await self._commit(found)
-        except asyncpg.UniqueViolationError:
-            if len(found) == 1:
-                raise
-            middle = len(found) // 2
-            await self._take(found[:middle])
-            await self._take(found[middle:])
-
-    async def _commit(self, found: Sequence["_Found"]) -> None:
         repeats: list[LedgerEntry] = []
         fresh: list[LedgerEntry] = []
         async with self._database.transaction("take in journal entries", timeout_s=BATCH_TIMEOUT_S) as connection:

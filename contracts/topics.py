@@ -88,6 +88,7 @@ LEDGER_JOURNAL = Topic(
     carries="What was decided about the books, with each ledger's own sequence from 1 without gaps.",
     key="ledger id",
     written_by=("relay",),
+    read_by=("gateway",),
     segment=timedelta(days=7),
     max_message_bytes=2 * _MIB,
 )

@@ -21,6 +21,7 @@ from uuid import UUID
 import msgspec
 import prometheus_client
 
+from contracts.catalog import JOURNAL_ENTRIES
 from contracts.members import MemberRemoved
 from contracts.money import UnknownCurrency, format_minor
 from gateway.ended_sessions import EndedSessions
@@ -104,6 +105,14 @@ _NAME = re.compile(r"cashflow\.([a-z0-9.-]+)\.v[0-9]+")
 #: Where an entry came from, which is the journal's own business; and an id by which an invited person's address could
 #: be known from another ledger.
 _LEFT_OUT = ("request_hash", "source", "invited_user_id")
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    entry.type: {
+        name: field.get_default(call_default_factory=True)
+        for name, field in entry.model_fields.items()
+        if not field.is_required()
+    }
+    for entry in JOURNAL_ENTRIES
+}
 
 
 @lru_cache(maxsize=256)
@@ -114,8 +123,11 @@ def name_of(kind: str) -> str:
 
 
 def event_of(record: JournalRecord, sequence: int) -> bytes:
-    """Return an entry as an event, whatever its type: one that is newer than this gateway is passed on too."""
-    entry = msgspec.json.decode(record.value)
+    """Return an entry as an event, whatever its type: one that is newer than this gateway is passed on too.
+
+    The journal leaves out what has its default; an event has every field.
+    """
+    entry = _DEFAULTS.get(record.type, {}) | msgspec.json.decode(record.value)
     for name in _LEFT_OUT:
         entry.pop(name, None)
     name = name_of(record.type)

@@ -22,6 +22,7 @@ THREADS = 4
 MAIL_EVERY_S = 5.0
 EXPIRE_EVERY_S = 30.0
 TIDY_EVERY_S = 60.0
+CHECK_EVERY_S = 60.0
 
 _REDIS_OPTIONS = {
     "socket_timeout": 10,
@@ -67,6 +68,7 @@ def settings() -> dict[str, Any]:
             "send due mail": _every(MAIL_EVERY_S, "send_due_mail"),
             "expire": _every(EXPIRE_EVERY_S, "expire"),
             "tidy": _every(TIDY_EVERY_S, "tidy"),
+            "check books": _every(CHECK_EVERY_S, "check_books"),
         },
         "beat_max_loop_interval": 2,
         "redbeat_redis_url": redis_url,

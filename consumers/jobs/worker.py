@@ -8,6 +8,7 @@ from celery.signals import worker_ready
 from redis import Redis
 from redis.exceptions import RedisError
 
+import consumers.jobs.checks  # noqa: F401 - so that the worker knows its task
 from consumers.jobs.app import app, keep_own_logs
 from consumers.jobs.expiry import databases
 from consumers.jobs.mail import outgoing

@@ -131,7 +131,7 @@ pairs (account_id, currency, balance_minor) AS (
 """  # noqa: S608  # here and below: built from constants of this module
 #: What was moved, by account, becomes balances of the accounts that stand for them now.
 _LINES = f"""
-SELECT r.id, r.name, r.kind, moved.currency, sum(moved.minor) AS balance_minor
+r.id, r.name, r.kind, moved.currency, sum(moved.minor) AS balance_minor
 FROM moved
 JOIN accounts a ON a.ledger_id = $1 AND a.id = moved.account_id
 JOIN accounts r ON r.ledger_id = $1 AND r.id = a.root_id
@@ -141,7 +141,7 @@ HAVING sum(moved.minor) <> 0
 ORDER BY {ACCOUNT_ORDER}, moved.currency
 """  # noqa: S608
 _STOOD = f"""
-  SELECT pairs.account_id, pairs.currency, {balance_on("pairs")}
+  pairs.account_id, pairs.currency, {balance_on("pairs")}
   FROM pairs CROSS JOIN LATERAL {span_of("$5::date")}
 """  # noqa: S608
 
@@ -163,20 +163,20 @@ def _recorded(condition: str) -> str:
 
 _NOW = f"""
 WITH {_PAIRS}, moved (account_id, currency, minor) AS MATERIALIZED (SELECT * FROM pairs)
-{_LINES}
+SELECT {_LINES}
 """  # noqa: S608
 _ON = f"""
-WITH {HISTORY}, {_PAIRS}, moved (account_id, currency, minor) AS MATERIALIZED ({_STOOD})
-{_LINES}
+WITH {HISTORY}, {_PAIRS}, moved (account_id, currency, minor) AS MATERIALIZED (SELECT {_STOOD})
+SELECT {_LINES}
 """
 _KNOWN_BY_LATER = f"""
 WITH {HISTORY}, {_PAIRS}, {_recorded("sequence > $6::bigint")},
 moved (account_id, currency, minor) AS MATERIALIZED (
-  {_STOOD}
+  SELECT {_STOOD}
   UNION ALL SELECT source_account_id, currency, minor FROM recorded
   UNION ALL SELECT destination_account_id, currency, -minor FROM recorded
 )
-{_LINES}
+SELECT {_LINES}
 """  # noqa: S608
 _KNOWN_BY_EARLIER = f"""
 WITH {_recorded("sequence <= $6::bigint")},
@@ -184,7 +184,7 @@ moved (account_id, currency, minor) AS MATERIALIZED (
   SELECT source_account_id, currency, -minor FROM recorded
   UNION ALL SELECT destination_account_id, currency, minor FROM recorded
 )
-{_LINES}
+SELECT {_LINES}
 """  # noqa: S608
 # Postings' recorded_at never goes back as their sequence goes on, so the last one known at $3 is searched for by
 # halves: each step looks at one posting by the primary key. Other entries have sequences too, hence the first posting

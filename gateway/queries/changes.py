@@ -24,9 +24,9 @@ REACH = 2000
 class Change(msgspec.Struct, kw_only=True):
     """A change of a ledger, named by its ``sequence``: who did what, when, to which transaction, account, member ….
 
-    ``detail`` says how the thing stands after it, with amounts as decimal text; of what is none of a transaction it is
-    what the journal has, which leaves out what is as always. ``undone_by`` is the newest change that took it back; ``undoable`` says that the thing stands as this change left
-    it, so that it can be taken back now.
+    ``detail`` says how the transaction stood after it; of anything else what the journal says, which leaves out what is
+    usual. Amounts are decimal text. ``undone_by`` is the newest change that took it back; ``undoable`` says that the
+    thing stands as this change left it, so that it can be taken back now.
     """
 
     sequence: int
@@ -71,7 +71,7 @@ def _made(where: str) -> str:
 
 def _state(alias: str) -> str:
     """Return a version of a transaction as JSON."""
-    return f"jsonb_build_object({', '.join(f"'{name}', {alias}.{name}" for name in _DETAIL)})"
+    return f"jsonb_build_object({', '.join(f'{name!r}, {alias}.{name}' for name in _DETAIL)})"
 
 
 def _made_since(floor: str, more: str = "") -> str:
@@ -80,7 +80,9 @@ def _made_since(floor: str, more: str = "") -> str:
     SELECT p.sequence, 'transaction.recorded' AS type, made.recorded_at, made.user_id, p.transaction_id AS subject_id,
            NULL::bigint AS undoes, NULL::jsonb AS detail
     FROM postings p
-    JOIN LATERAL ({_made("ledger_id = $1 AND id = p.transaction_id AND version = p.sequence")}) made ON true
+    JOIN LATERAL (
+        SELECT * FROM ({_made("ledger_id = $1 AND id = p.transaction_id AND version = p.sequence")}) one LIMIT 1
+    ) made ON true
     WHERE p.ledger_id = $1 AND p.position = 0 AND p.sequence < $3 AND p.sequence > {floor} AND {_MEMBER} {more}
     ORDER BY p.sequence DESC LIMIT $4
     """  # noqa: S608
@@ -101,14 +103,25 @@ def _shown(page: str) -> str:
                     a.state_of = CASE a.version WHEN page.sequence THEN a.state_of ELSE av.state_of END,
                     false) AS undoable
     FROM page
-    LEFT JOIN transactions t
-      ON page.type LIKE 'transaction.%' AND t.ledger_id = $1 AND t.id = page.subject_id
-    LEFT JOIN transaction_versions tv
-      ON tv.ledger_id = $1 AND tv.id = t.id AND tv.version = page.sequence
-    LEFT JOIN accounts a
-      ON page.type LIKE 'account.%' AND a.ledger_id = $1 AND a.id = page.subject_id
-    LEFT JOIN account_versions av
-      ON av.ledger_id = $1 AND av.id = a.id AND av.version = page.sequence
+    -- Row by row (LIMIT 1 keeps it so): a step in an index each, however large the tables were when this was planned.
+    LEFT JOIN LATERAL (
+        SELECT * FROM transactions
+        WHERE page.type LIKE 'transaction.%' AND ledger_id = $1 AND id = page.subject_id LIMIT 1
+    ) t ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM transaction_versions
+        WHERE page.type LIKE 'transaction.%' AND ledger_id = $1 AND id = page.subject_id AND version = page.sequence
+        LIMIT 1
+    ) tv ON true
+    LEFT JOIN LATERAL (
+        SELECT version, state_of FROM accounts
+        WHERE page.type LIKE 'account.%' AND ledger_id = $1 AND id = page.subject_id LIMIT 1
+    ) a ON true
+    LEFT JOIN LATERAL (
+        SELECT version, state_of FROM account_versions
+        WHERE page.type LIKE 'account.%' AND ledger_id = $1 AND id = page.subject_id AND version = page.sequence
+        LIMIT 1
+    ) av ON true
     ORDER BY page.sequence DESC
     """  # noqa: S608
 

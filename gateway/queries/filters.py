@@ -1,19 +1,22 @@
 """From a filter to the statement that finds its transactions, each led by an index, whatever the ledger's size.
 
-A statement begins with a *way*: rows of one index (or of several, for terms joined by OR) that hold every transaction
-of one term. The other terms are looked at row by row. The way with the fewest rows is taken; so that nothing large is
-counted for that, rows are counted up to :data:`MANY`.
+A statement begins with a *way*: the rows of an index (or of several, for terms joined by OR) that hold every
+transaction of one term. The other terms are asked of each row. The way with the fewest rows is taken; they are counted
+up to :data:`MANY`, so that counting costs little.
 
-Some ways give the page's order, and end with the page. The others (words, amounts in a list by day, anything but
-amounts in a list by amount) give all their rows, to be sorted. Where those may be many, the first :data:`TRIED` rows
-of one that gives the order are looked through before: what is frequent fills a page from them, what is rare sorts few.
+Where all have many, the list is walked along in its own order, or along a way that comes in it, until the page is full:
+what is frequent fills it soon. Only the rows of words cannot be counted before; there :data:`WALKED` rows are walked,
+more of them where the first had some, and else all that have the words are read and sorted.
 """
+# Statements are put together here, of constants; what people typed is only ever a parameter's value.
+# ruff: noqa: S608
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from enum import StrEnum
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -38,34 +41,45 @@ from contracts.money import exponent_of
 from contracts.text import name_key
 from infra.postgres.engine import Connection
 
-#: So many rows are many: a way that has them is not counted further.
-MANY = 1000
-#: So many rows are looked through in the page's order before all rows of a way are sorted.
-TRIED = 256
+#: So many rows are many. Below it, to read and sort them all costs no more than to walk past what does not fit.
+MANY = 3000
+#: So many rows are walked before all that have some words are read; the second number where the first found some.
+WALKED = (256, 8192)
+_SOME = 3
 _MINOR_MAX = 2**62
 
 #: Who asks is a member: $1 is the ledger and $2 the user in every statement.
 MEMBER = "EXISTS (SELECT FROM members WHERE ledger_id = $1 AND user_id = $2)"
-#: A transaction ``t`` that an assertion covers: one that stands and held, of its day or a later one, made since.
-RECONCILED = """
-EXISTS (
+# OFFSET 0, here and below, keeps PostgreSQL from beginning elsewhere: how many rows there are it guesses, and we counted.
+#: An assertion covers transaction ``t``: one that stands and held, of its day or a later one, made after it.
+RECONCILED = """EXISTS (
   SELECT FROM postings q JOIN assertions held ON held.ledger_id = $1
     AND held.account_id IN (q.source_account_id, q.destination_account_id)
     AND held.lifted_at IS NULL AND held.stated_minor = held.computed_minor
     AND held.asserted_on >= t.booked_on AND held.sequence > t.sequence
-  WHERE q.ledger_id = $1 AND q.sequence = t.sequence
-)
-"""
+  WHERE q.ledger_id = $1 AND q.sequence = t.sequence OFFSET 0
+)"""
+_POSTED = """EXISTS (
+  SELECT FROM postings q WHERE q.ledger_id = $1 AND q.sequence = t.sequence
+    AND (q.source_account_id = ANY (?::uuid[]) OR q.destination_account_id = ANY (?::uuid[])) OFFSET 0
+)"""
+_TAGGED = """EXISTS (
+  SELECT FROM transaction_tags g WHERE g.ledger_id = $1 AND g.tag_key = ?
+    AND g.booked_on = t.booked_on AND g.transaction_id = t.id OFFSET 0
+)"""
+#: As the index has it.
+_SAID = "to_tsvector('simple'::regconfig, t.words) @@ to_tsquery('simple'::regconfig, ?)"
+
 _NAMED = f"""
 SELECT named.id, named.name_key, named.kind, merged.id AS account_id
 FROM accounts named JOIN accounts merged ON merged.ledger_id = $1 AND merged.root_id = named.root_id
 WHERE named.ledger_id = $1 AND {MEMBER} AND (named.name_key = ANY ($3::text[]) OR named.id = ANY ($4::uuid[]))
-"""  # noqa: S608  # here and below: built from constants, values are parameters
-_CURRENCIES = f"SELECT DISTINCT currency FROM balances WHERE ledger_id = $1 AND {MEMBER} ORDER BY currency"  # noqa: S608
+"""
+_CURRENCIES = f"SELECT DISTINCT currency FROM balances WHERE ledger_id = $1 AND {MEMBER} ORDER BY currency"
 
 
 class Sort(StrEnum):
-    """The order of a list of transactions; those of one day by their moment, those of one amount by their id."""
+    """The order of a list of transactions; within a day by the moment, within an amount by the id."""
 
     NEWEST = "-date"
     OLDEST = "date"
@@ -74,15 +88,15 @@ class Sort(StrEnum):
 
     @property
     def by(self) -> tuple[str, str, str]:
-        """The columns it goes by, the last of them unique."""
+        """The columns it goes by, the last one unique."""
         if self in (Sort.NEWEST, Sort.OLDEST):
             return "booked_on", "booked_at", "id"
         return "currency", "amount_minor", "id"
 
-    @property
-    def direction(self) -> str:
-        """Its direction, in SQL."""
-        return "DESC" if self.startswith("-") else "ASC"
+    def order(self, columns: Iterable[str]) -> str:
+        """Return the clause that sorts by columns in its direction."""
+        direction = "DESC" if self.startswith("-") else "ASC"
+        return "ORDER BY " + ", ".join(f"{column} {direction}" for column in columns)
 
 
 class Sql:
@@ -91,6 +105,7 @@ class Sql:
     __slots__ = ("text", "values")
 
     def __init__(self, text: str, *values: Any) -> None:
+        """Keep both."""
         self.text = text
         self.values = values
 
@@ -123,13 +138,13 @@ class Span:
     first: date | None = None
     last: date | None = None
 
-    def within(self, other: "Span | Days") -> "Span":
-        """Return the days of both."""
-        firsts = [each for each in (self.first, other.first) if each]
-        lasts = [each for each in (self.last, other.last) if each]
+    def within(self, first: date | None, last: date | None) -> "Span":
+        """Return those of its days that are from ``first`` to ``last``."""
+        firsts = [each for each in (self.first, first) if each]
+        lasts = [each for each in (self.last, last) if each]
         return Span(max(firsts, default=None), min(lasts, default=None))
 
-    def condition(self, column: str) -> list[Sql]:
+    def conditions(self, column: str) -> list[Sql]:
         """Return the conditions on a column."""
         found = [Sql(f"{column} >= ?", self.first)] if self.first else []
         return [*found, Sql(f"{column} <= ?", self.last)] if self.last else found
@@ -137,136 +152,401 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Rows of one index to begin with.
+    """Rows of one index to begin with; ``t`` are their transactions.
 
     Args:
-        table: with its alias; transactions are ``t``.
-        condition: which of its rows.
-        join: how their transactions ``t`` are found, where the rows are others.
-        day: the column that bounds its rows by day, and orders them by day where ``by`` says so.
-        by: the columns of the orders (of :class:`Sort`) that its index gives.
-        each: the accounts whose rows it is, one after the other; ``condition`` calls the one ``each.id``.
-        repeats: whether one transaction may have several rows.
+        condition: which rows of the table.
+        table: with its alias.
+        join: how the transactions are found, where the rows are others.
+        day: the column that bounds the rows by day, and orders them by day where ``by`` says so.
+        by: the first columns of the orders that the index gives.
+        accounts: those whose rows it is, one after the other; ``condition`` calls the one ``one.id``.
+        repeats: whether several rows may be one transaction's.
     """
 
+    condition: Sql
     table: str = "transactions t"
-    condition: Sql = Sql("t.ledger_id = $1 AND NOT t.deleted")
     join: str = ""
     day: str = "t.booked_on"
     by: tuple[str, ...] = ()
-    each: Sequence[UUID] | None = None
+    accounts: Sequence[UUID] | None = None
     repeats: bool = False
+
+    def arm(self, select: str, conditions: Sequence[Sql], end: str = "") -> Sql:
+        """Return the statement that begins with these rows, for each account in turn where they are accounts'."""
+        where = [self.condition, *conditions]
+        statement = f"{select} FROM {self.table} {self.join} WHERE " + joined(where, " AND ") + end
+        if self.accounts is None:
+            return statement
+        each = Sql("SELECT found.* FROM unnest(?::uuid[]) AS one (id) CROSS JOIN LATERAL (", self.accounts)
+        return each + statement + ") found"
 
     def count(self, days: Span) -> Sql:
         """Return the expression for how many rows it has, at most :data:`MANY`."""
-        source = Sql(f"{self.table} WHERE ") + joined([self.condition, *days.condition(self.day)], " AND ")
-        if self.each is not None:
-            source = Sql("unnest(?::uuid[]) AS each (id), ", self.each) + source
-        return f"(SELECT count(*) FROM (SELECT FROM " + source + f" LIMIT {MANY}) c)"
+        rows = replace(self, join="").arm("SELECT", days.conditions(self.day), f" LIMIT {MANY}")
+        return "(SELECT count(*) FROM (" + rows + ") counted)"
 
 
-#: All transactions, in the order of days or amounts that its two indexes give.
-_ALL_BY_DAY = Lead(by=("booked_on",))
-_ALL_BY_AMOUNT = Lead(by=("currency",))
+def _own(condition: str, *values: Any, by: tuple[str, ...] = ()) -> Lead:
+    """Return a lead of rows of ``transactions`` itself."""
+    return Lead(Sql(f"t.ledger_id = $1 AND NOT t.deleted{condition}", *values), by=by)
+
+
+def _transactions(condition: str) -> str:
+    return f"CROSS JOIN LATERAL (SELECT t.* FROM transactions t WHERE t.ledger_id = $1 AND {condition} OFFSET 0) t"
+
+
+def _posted(side: str, accounts: Sequence[UUID]) -> Lead:
+    return Lead(
+        Sql(f"p.ledger_id = $1 AND p.{side}_account_id = one.id"),
+        "postings p",
+        # A posting that was taken back has another sequence than its transaction.
+        _transactions("t.id = p.transaction_id AND t.sequence = p.sequence"),
+        "p.booked_on",
+        ("booked_on",),
+        accounts,
+        repeats=True,
+    )
+
+
+def _tagged(key: str) -> Lead:
+    return Lead(
+        Sql("g.ledger_id = $1 AND g.tag_key = ?", key),
+        "transaction_tags g",
+        _transactions("t.id = g.transaction_id"),
+        "g.booked_on",
+        ("booked_on",),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Amounts in minor units of these currencies, from ``low`` to ``high``."""
+
+    currencies: Sequence[str]
+    low: int
+    high: int
+
+    def condition(self) -> Sql:
+        """Return the condition on a transaction; of one currency it also says the order."""
+        ends = " AND t.amount_minor >= ? AND t.amount_minor <= ?"
+        if len(self.currencies) == 1:
+            return Sql(f"t.currency = ?{ends}", self.currencies[0], self.low, self.high)
+        return Sql(f"t.currency = ANY (?::text[]){ends}", self.currencies, self.low, self.high)
+
+    def lead(self) -> Lead:
+        """Return the rows that it has."""
+        condition = self.condition()
+        by = ("currency",) if len(self.currencies) == 1 else ()
+        return _own(f" AND {condition.text}", *condition.values, by=by)
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """Leads that together hold every transaction of one part of a filter.
 
-    ``part`` is the place of that part where the leads say all of it, and it need not be looked at again; ``counts``
-    says whether its rows can be counted, which those of words cannot: their index is read whole.
+    Args:
+        leads: one, or both sides of postings, or those of terms joined by OR.
+        rank: which of two ways with many rows is taken; the smaller usually has fewer.
+        counts: whether the rows can be counted; those of words cannot, their index is read whole.
+        part: the place of the part of the filter that its rows need not be asked for again.
     """
 
     leads: tuple[Lead, ...]
-    part: int | None = None
+    rank: int
     counts: bool = True
+    part: int | None = None
 
     def gives(self, sort: Sort) -> bool:
         """Return whether its rows come in this order."""
         return all(sort.by[0] in lead.by for lead in self.leads)
 
 
+_BY_DAY = Way((_own("", by=("booked_on",)),), rank=8)
+_BY_AMOUNT = Way((_own("", by=("currency",)),), rank=8)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a list is found: along ``walk``, in its order; or all of ``gather``, sorted; or so where the former is long."""
+
+    walk: Way | None
+    gather: Way | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a ledger knows of what a filter names: accounts by name or id as typed, and its currencies."""
+    """What a ledger knows of what a filter names: accounts by field and text, and its currencies."""
 
-    accounts: Mapping[tuple[Field, str], Sequence[UUID]]
-    currencies: Sequence[str]
+    accounts: Mapping[tuple[Field, str], Sequence[UUID]] = field(default_factory=dict)
+    currencies: Sequence[str] = ()
 
 
 async def find_names(connection: Connection, ledger_id: UUID, user_id: UUID, what: Filter) -> Names:
-    """Find the accounts that a filter names, each with those merged into it, and the ledger's currencies if it matters.
+    """Find the accounts that a filter names, each with those merged into it, and the currencies amounts may be of.
 
     Raises:
-        FilterError: it names one that this ledger does not have, or a category as an account.
+        FilterError: it names an account that this ledger does not have, or a category as one.
     """
     terms = list(terms_of(what))
-    named = [term for term in terms if isinstance(term, Is) and term.what in (Field.ACCOUNT, Field.CATEGORY)]
     currencies: Sequence[str] = ()
     if any(isinstance(term, Amounts) for term in terms):
         currencies = [row["currency"] for row in await connection.fetch(_CURRENCIES, ledger_id, user_id)]
+    named = [term for term in terms if isinstance(term, Is) and term.what in (Field.ACCOUNT, Field.CATEGORY)]
     if not named:
-        return Names({}, currencies)
+        return Names(currencies=currencies)
     keys = [name_key(term.value) for term in named]
-    ids = [found for term in named if (found := _id_in(term.value))]
-    rows = await connection.fetch(_NAMED, ledger_id, user_id, keys, ids)
+    ids = [id_in(term.value) for term in named]
+    rows = await connection.fetch(_NAMED, ledger_id, user_id, keys, [each for each in ids if each])
     accounts: dict[tuple[Field, str], Sequence[UUID]] = {}
-    for term, key in zip(named, keys, strict=True):
-        found_id = _id_in(term.value)
-        # A name that looks like an id is one; the ledger takes it so, too.
-        found = [row for row in rows if row["id"] == found_id] or [row for row in rows if row["name_key"] == key]
-        accounts[term.what, term.value] = [row["account_id"] for row in found]
-        wrong = _wrong_name(term, found[0]["kind"] if found else None)
-        if wrong:
+    for term, key, wanted in zip(named, keys, ids, strict=True):
+        found = [row for row in rows if (row["id"] == wanted if wanted else row["name_key"] == key)]
+        if wrong := _wrong_name(term, found[0]["kind"] if found else None):
             raise FilterError(term.position, wrong)
+        accounts[term.what, term.value] = [row["account_id"] for row in found]
     return Names(accounts, currencies)
 
 
-def _wrong_name(term: Is, kind: str | None) -> str | None:
-    is_category = kind in CATEGORY_KINDS
-    if kind is None:
-        return f"This ledger has no {term.what} of this name; look at its spelling in the list of accounts."
-    if is_category != (term.what is Field.CATEGORY):
-        other = Field.CATEGORY if is_category else Field.ACCOUNT
-        return f"This is {'a category' if is_category else 'an account'}; write {other}: before it."
-    return None
-
-
-def _id_in(name: str) -> UUID | None:
+def id_in(name: str) -> UUID | None:
+    """Return the id that somebody typed where a name may stand."""
     try:
         return UUID(name) if len(name) == len(str(UUID(int=0))) else None
     except ValueError:
         return None
 
 
+def _wrong_name(term: Is, kind: str | None) -> str | None:
+    if kind is None:
+        return f"This ledger has no {term.what} called so; look up its spelling in the list of accounts."
+    is_category = kind in CATEGORY_KINDS
+    if is_category == (term.what is Field.CATEGORY):
+        return None
+    return "This is a category; write category: before it." if is_category else "This is an account; write account:."
+
+
 class Selection:
-    """The transactions of a ledger that a filter means, for the statements that need them."""
+    """The transactions of a ledger that a filter means, for the statements that look for them."""
 
-    def __init__(self, what: Filter | None = None, names: Names = Names({}, ()), days: Span = Span()) -> None:
-        """Take a filter whose names were found, and days besides those it says."""
-        parts = () if what is None else what.parts if isinstance(what, And) else (what,)
-        self._names = names
-        self._parts = [self._condition(part) for part in parts]
-        codes = [part.value for part in parts if isinstance(part, Is) and part.what is Field.CURRENCY]
-        self._currency = codes[0] if codes else None
-        self._days = days
-        for part in parts:
+    def __init__(self, what: Filter | None = None, names: Names | None = None, days: Span | None = None) -> None:
+        """Take a filter whose names were found, and days besides those that it says."""
+        self._names = names or Names()
+        self._days = days or Span()
+        parts: list[Filter] = []
+        for part in () if what is None else what.parts if isinstance(what, And) else (what,):
             if isinstance(part, Days):
-                self._days = self._days.within(part)
-        self._extra = days.condition("t.booked_on")
-        self._ways = [
-            replace(way, part=index if isinstance(part, Term) else None)
-            for index, part in enumerate(parts)
-            if (way := self._way(part)) is not None
-        ]
+                self._days = self._days.within(part.first, part.last)
+            else:
+                parts.append(part)
+        codes = [part.value for part in parts if isinstance(part, Is) and part.what is Field.CURRENCY]
+        self._currencies = codes[:1] or self._names.currencies
+        self._conditions = [self._condition(part) for part in parts]
+        self._ways: list[Way] = []
+        for index, part in enumerate(parts):
+            if (way := self._way(part)) is not None:
+                self._ways.append(replace(way, part=index if isinstance(part, Term) else None))
+        if self._days != Span():
+            self._ways.append(_BY_DAY)
 
-    async def find_way(self, connection: Connection, ledger_id: UUID) -> "tuple[Way, Way | None]":
-        """Return the way to begin with and, where it has many rows that do not end with a page, the one to sort.
+    async def choose(self, connection: Connection, ledger_id: UUID, sort: Sort) -> Plan:
+        """Choose how a list in this order is found; rows are counted only where there is a choice."""
+        if len(self._ways) > 1 or any(way.counts and not way.gives(sort) for way in self._ways):
+            count, few = await self._fewest(connection, ledger_id)
+            if count < MANY:
+                return Plan(few) if few.gives(sort) else Plan(None, few)
+        in_order = [way for way in self._ways if way.gives(sort)]
+        whole = _BY_DAY if _BY_DAY.gives(sort) else _BY_AMOUNT
+        return Plan(
+            min(in_order, key=lambda way: way.rank, default=whole),
+            next((way for way in self._ways if not way.counts), None),
+        )
 
-        Nothing is counted where there is no choice.
-        """
-        raise NotImplementedError
+    async def choose_whole(self, connection: Connection, ledger_id: UUID) -> Way:
+        """Choose how all of them are found, in no order."""
+        if len(self._ways) > 1:
+            return (await self._fewest(connection, ledger_id))[1]
+        return self._ways[0] if self._ways else _BY_DAY
+
+    async def _fewest(self, connection: Connection, ledger_id: UUID) -> tuple[int, Way]:
+        """Return the way with the fewest rows and how many those are, as far as they are counted."""
+        counted = [way for way in self._ways if way.counts]
+        counts: list[int] = []
+        if counted:
+            columns = [joined([lead.count(self._days) for lead in way.leads], " + ") for way in counted]
+            text, values = ("SELECT " + joined(columns, ", ")).numbered(2)
+            row = await connection.fetchrow(text, ledger_id, *values)
+            assert row is not None  # it selects from nothing
+            counts = list(row.values())
+        known = [*zip(counts, counted, strict=True), *((MANY, way) for way in self._ways if not way.counts)]
+        return min(known, key=lambda pair: (min(pair[0], MANY), pair[1].rank))
+
+    def page(self, plan: Plan, sort: Sort, limit: int, after: Sequence[Any] | None = None) -> Sql:
+        """Return the statement for the transactions of one page, whole, in its order, from behind those keys on."""
+        if plan.walk is None or plan.gather is None:
+            way = plan.walk or plan.gather
+            assert way is not None
+            return self._rows(way, self._left(way), sort, limit, after)
+        short, long = (self._walked(plan.walk, sort, rows, limit, after) for rows in WALKED)
+        return (
+            "WITH short AS MATERIALIZED ("
+            + short
+            + "), long AS MATERIALIZED (SELECT * FROM ("
+            + long
+            + f") walked WHERE (SELECT count(*) FROM short) BETWEEN {_SOME} AND {limit - 1})"
+            + f" SELECT * FROM short WHERE (SELECT count(*) FROM short) = {limit}"
+            + f" UNION ALL SELECT * FROM long WHERE (SELECT count(*) FROM long) = {limit}"
+            + " UNION ALL SELECT * FROM ("
+            + self._rows(plan.gather, self._left(plan.gather), sort, limit, after)
+            + f") gathered WHERE (SELECT count(*) FROM short) < {limit} AND (SELECT count(*) FROM long) < {limit}"
+        )
+
+    def _walked(self, way: Way, sort: Sort, rows: int, limit: int, after: Sequence[Any] | None) -> Sql:
+        """Return the statement for those of the first so many rows of a way that fulfil the filter."""
+        conditions = joined(self._left(way) or [Sql("true")], " AND ")
+        order = sort.order(f"t.{column}" for column in sort.by)
+        walked = self._rows(way, [], sort, rows, after)
+        return "SELECT t.* FROM (" + walked + ") t WHERE " + conditions + f" {order} LIMIT {limit}"
+
+    def whole(self, way: Way, columns: str) -> Sql:
+        """Return the statement for these columns of all of them, ``t.id`` the first, in no order."""
+        arms = [lead.arm(f"SELECT {columns}", self._where(lead, self._left(way))) for lead in way.leads]
+        if len(arms) == 1 and not way.leads[0].repeats:
+            return arms[0]
+        return "SELECT DISTINCT ON (t.id) t.* FROM (" + joined(arms, " UNION ALL ") + ") t"
+
+    def _rows(self, way: Way, conditions: Sequence[Sql], sort: Sort, limit: int, after: Sequence[Any] | None) -> Sql:
+        """Return the statement for the first rows of a way that fulfil conditions, in an order."""
+        keys = [f"t.{column}" for column in sort.by]
+        arms = []
+        for lead in way.leads:
+            where = [*self._where(lead, conditions), *_behind(lead, sort, after)]
+            if way.gives(sort):
+                first = lead.day if sort.by[0] == "booked_on" else keys[0]
+                columns = [first, *keys[1:]]
+                arms.append(lead.arm(_select(columns, lead), where, f" {sort.order(columns)} LIMIT {limit}"))
+            else:
+                found = lead.arm("SELECT t.*", where, " OFFSET 0")
+                arms.append(f"{_select(keys, lead)} FROM (" + found + f") t {sort.order(keys)} LIMIT {limit}")
+        if len(arms) == 1 and way.leads[0].accounts is None:
+            return arms[0]
+        united = joined(("(" + arm + ")" for arm in arms), " UNION ALL ")
+        return f"SELECT DISTINCT ON ({', '.join(keys)}) t.* FROM (" + united + f") t {sort.order(keys)} LIMIT {limit}"
+
+    def _where(self, lead: Lead, conditions: Sequence[Sql]) -> list[Sql]:
+        standing = [Sql("NOT t.deleted")] if lead.join else []
+        return [*standing, Sql(MEMBER), *self._days.conditions(lead.day), *conditions]
+
+    def _left(self, way: Way) -> list[Sql]:
+        """Return the conditions that the rows of a way do not fulfil by themselves."""
+        return [condition for index, condition in enumerate(self._conditions) if index != way.part]
+
+    def _condition(self, what: Filter) -> Sql:
+        """Return the condition on a transaction ``t``: true or false, never null, which NOT would leave as it is."""
+        match what:
+            case And(parts):
+                return "(" + joined((self._condition(part) for part in parts), " AND ") + ")"
+            case Or(parts):
+                return "(" + joined((self._condition(part) for part in parts), " OR ") + ")"
+            case Not(part):
+                return "NOT (" + self._condition(part) + ")"
+            case Says(text):
+                return Sql(_SAID, _query_of(text))
+            case Amounts():
+                ranges = self._ranges(what)
+                return "(" + joined((each.condition() for each in ranges), " OR ") + ")" if ranges else Sql("false")
+            case Days(first, last):
+                return "(" + joined(Span(first, last).conditions("t.booked_on"), " AND ") + ")"
+            case Is(Field.ACCOUNT | Field.CATEGORY as named, value):
+                accounts = self._names.accounts[named, value]
+                return Sql(_POSTED, accounts, accounts)
+            case Is(Field.TAG, value):
+                return Sql(_TAGGED, name_key(value))
+            case Is(Field.PAYEE, value):
+                return Sql("(t.payee_key IS NOT NULL AND t.payee_key = ?)", name_key(value))
+            case Is(Field.EXTERNAL, value):
+                return Sql("(t.external_id IS NOT NULL AND t.external_id = ?)", value)
+            case Is(Field.STATUS, Status.RECONCILED):
+                return Sql(RECONCILED)
+            case Is(Field.STATUS, value):
+                return Sql(f"(t.status = ? AND NOT {RECONCILED})", value)
+            case Is(Field.KIND, value):
+                return Sql("t.kind = ?", value)
+            case Is(_, value):
+                return Sql("t.currency = ?", value)
+
+    def _way(self, what: Filter) -> Way | None:
+        """Return the way of a part of the filter; ``None`` where no index has its transactions together."""
+        match what:
+            case And(parts):
+                ways = [way for part in parts if (way := self._way(part))]
+                return min(ways, key=lambda way: way.rank, default=None)
+            case Or(parts):
+                ways = [way for part in parts if (way := self._way(part))]
+                if len(ways) < len(parts):
+                    return None
+                leads = tuple(lead for way in ways for lead in way.leads)
+                return Way(leads, max(way.rank for way in ways), all(way.counts for way in ways))
+            case Is(Field.EXTERNAL, value):
+                return Way((_own(" AND t.external_id = ?", value),), rank=0)
+            case Is(Field.TAG, value):
+                return Way((_tagged(name_key(value)),), rank=1)
+            case Is(Field.PAYEE, value):
+                return Way((_own(" AND t.payee_key = ?", name_key(value), by=("booked_on",)),), rank=2)
+            case Is(Field.ACCOUNT | Field.CATEGORY as named, value):
+                accounts = self._names.accounts[named, value]
+                rank = 3 if named is Field.CATEGORY else 6
+                return Way((_posted("source", accounts), _posted("destination", accounts)), rank)
+            case Says(text):
+                return Way((_own(f" AND t.words <> '' AND {_SAID}", _query_of(text)),), rank=4, counts=False)
+            case Amounts():
+                ranges = self._ranges(what)
+                return Way(tuple(each.lead() for each in ranges), rank=5) if ranges else None
+            case Is(Field.CURRENCY, value):
+                return Way((_own(" AND t.currency = ?", value, by=("currency",)),), rank=7)
+            case _:
+                return None
+
+    def _ranges(self, amounts: Amounts) -> list[Range]:
+        """Return a range in minor units for each exponent among the currencies that amounts may be of."""
+        ranges = []
+        for exponent, codes in groupby(sorted(self._currencies, key=exponent_of), key=exponent_of):
+            low, high = _minor_ends(amounts, exponent)
+            if low <= high:
+                ranges.append(Range(list(codes), low, high))
+        return ranges
 
 
-# more below
+def _select(columns: Sequence[str], lead: Lead) -> str:
+    return f"SELECT DISTINCT ON ({', '.join(columns)}) t.*" if lead.repeats else "SELECT t.*"
+
+
+def _behind(lead: Lead, sort: Sort, after: Sequence[Any] | None) -> list[Sql]:
+    """Return the conditions that leave out what earlier pages had."""
+    if after is None:
+        return []
+    sign = "<" if sort.startswith("-") else ">"
+    keys = ", ".join(f"t.{column}" for column in sort.by)
+    behind = [Sql(f"({keys}) {sign} (?, ?, ?)", *after)]
+    if lead.join and sort.by[0] == "booked_on":
+        behind.append(Sql(f"{lead.day} {sign}= ?", after[0]))
+    return behind
+
+
+def _query_of(text: str) -> str:
+    """Return what PostgreSQL looks for: every word, or one that begins so."""
+    return " & ".join(f"{word}:*" for word in search_words(text))
+
+
+def _minor_ends(amounts: Amounts, exponent: int) -> tuple[int, int]:
+    """Return the smallest and the largest amount in minor units that is meant."""
+    with localcontext(prec=60):
+        low, high = (None if end is None else end.scaleb(exponent) for end in (amounts.low, amounts.high))
+        smallest = 0 if low is None else int(low.to_integral_value(ROUND_CEILING))
+        largest = _MINOR_MAX if high is None else int(high.to_integral_value(ROUND_FLOOR))
+    if amounts.beyond:
+        smallest += _is_whole(low)
+        largest -= _is_whole(high)
+    return min(smallest, _MINOR_MAX), min(largest, _MINOR_MAX)
+
+
+def _is_whole(number: Decimal | None) -> bool:
+    return number is not None and number == number.to_integral_value()

@@ -1,21 +1,26 @@
-"""Read transactions from the ledger database: keyset pages of the newest, and one by its id."""
+"""Read transactions from the ledger database: pages of a list, sorted and filtered, and one by its id."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from datetime import date, datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from contracts.accounts import AccountKind
+from contracts.filters import Filter, Status, filter_text
 from contracts.money import format_minor
 from contracts.transactions import TransactionKind
-from infra.postgres.engine import Database
+from gateway.queries.filters import MEMBER, Selection, Sort, find_names
+from gateway.queries.paging import AmountKeys, DayKeys, cursor_text, read_cursor
+from infra.postgres.engine import Connection, Database
 
 
 class NamedAccount(msgspec.Struct, frozen=True):
-    """An account or category, by id and name."""
+    """An account or category, by id and name; one that was merged into another is shown as that."""
 
     id: UUID
     name: str
@@ -30,155 +35,225 @@ class PostingLine(msgspec.Struct, frozen=True):
     currency: str
 
 
-class Transaction(msgspec.Struct, kw_only=True):
-    """A recorded transaction. ``amount`` is decimal text; ``date`` the calendar day it counts on."""
+class SplitLine(msgspec.Struct, frozen=True):
+    """A part of a transaction that belongs to one category; ``amount`` is in the transaction's currency."""
+
+    amount: str
+    category: NamedAccount
+
+
+class Transaction(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A recorded transaction. ``amount`` is decimal text; ``date`` the calendar day it counts on.
+
+    ``version`` names how it stands (its ETag); ``revision`` counts the changes of its money. ``splits`` are there where
+    it has several categories, ``to_account`` where it goes to another account, and what arrives there where that is of
+    another currency. The rest is always there.
+    """
 
     id: UUID
+    version: int
     revision: int
     kind: TransactionKind
     amount: str
     currency: str
-    category: NamedAccount
+    category: NamedAccount | None
+    splits: list[SplitLine] | None = None
     account: NamedAccount
+    to_account: NamedAccount | None = None
+    to_amount: str | None = None
+    to_currency: str | None = None
+    rate: str | None = None
     description: str
+    payee: str | None
+    tags: list[str]
+    note: str | None
+    status: Status
+    external_id: str | None
     date: date
     booked_at: datetime
     recorded_at: datetime
+    deleted: bool
     postings: list[PostingLine]
 
 
 class TransactionPage(msgspec.Struct):
-    """Transactions, the newest first, and the cursor of the next page; ``null`` on the last one."""
+    """Transactions, and the cursor of the next page; ``null`` on the last one."""
 
     items: list[Transaction]
     next_cursor: str | None
 
 
-#: What :func:`read_transactions` needs of each row; one row per posting.
-COLUMNS = """
-t.id, t.revision, t.kind, t.booked_on, t.booked_at, t.recorded_at, t.description,
-p.amount_minor, p.currency, s.id AS source_id, s.name AS source_name, d.id AS destination_id, d.name AS destination_name
+#: What a transaction ``t`` and its postings ``p`` have for :func:`read_transaction`; one row per posting.
+_STATE = """
+t.id, t.version, t.revision, t.kind, t.amount_minor, t.currency, t.rate, t.description, t.payee, t.tags, t.note,
+t.status, t.external_id, t.booked_on, t.booked_at, t.recorded_at, t.deleted,
+p.amount_minor AS posted_minor, p.currency AS posted_currency, s.id AS source_id, s.name AS source_name,
+s.kind AS source_kind, d.id AS destination_id, d.name AS destination_name
 """
+#: As that, with whether an assertion covers it.
+COLUMNS = f"""{_STATE}, EXISTS (
+  SELECT FROM assertions held
+  WHERE held.ledger_id = t.ledger_id AND held.account_id IN (p.source_account_id, p.destination_account_id)
+    AND held.lifted_at IS NULL AND held.stated_minor = held.computed_minor
+    AND held.asserted_on >= t.booked_on AND held.sequence > t.sequence
+) AS reconciled
+"""
+#: As that, by the status that was set, whatever covers it now: of earlier versions.
+COLUMNS_AS_SET = f"{_STATE}, false AS reconciled"
 JOINS = """
-JOIN postings p ON p.ledger_id = t.ledger_id AND p.transaction_id = t.id AND p.sequence = t.sequence
-JOIN accounts s ON s.ledger_id = t.ledger_id AND s.id = p.source_account_id
-JOIN accounts d ON d.ledger_id = t.ledger_id AND d.id = p.destination_account_id
+JOIN postings p ON p.ledger_id = t.ledger_id AND p.sequence = t.sequence AND p.transaction_id = t.id
+JOIN accounts posted_from ON posted_from.ledger_id = t.ledger_id AND posted_from.id = p.source_account_id
+JOIN accounts s ON s.ledger_id = t.ledger_id AND s.id = posted_from.root_id
+JOIN accounts posted_to ON posted_to.ledger_id = t.ledger_id AND posted_to.id = p.destination_account_id
+JOIN accounts d ON d.ledger_id = t.ledger_id AND d.id = posted_to.root_id
 """
-_MEMBER = "EXISTS (SELECT FROM members WHERE ledger_id = $1 AND user_id = $2)"
+_SELECT = f"SELECT {COLUMNS} FROM ("  # noqa: S608  # here and below: built from constants
 _NEWEST = "ORDER BY booked_on DESC, booked_at DESC, id DESC"
 
+# What is asked most: the newest, not filtered.
 _FIRST_PAGE = f"""
 SELECT {COLUMNS}
-FROM (SELECT * FROM transactions WHERE ledger_id = $1 AND {_MEMBER} {_NEWEST} LIMIT $3) t {JOINS}
+FROM (SELECT * FROM transactions WHERE ledger_id = $1 AND NOT deleted AND {MEMBER} {_NEWEST} LIMIT $3) t {JOINS}
 ORDER BY t.booked_on DESC, t.booked_at DESC, t.id DESC, p.position
-"""  # noqa: S608  # built from constants of this module
+"""  # noqa: S608  # here and below: built from constants
 _NEXT_PAGE = f"""
 SELECT {COLUMNS}
 FROM (SELECT * FROM transactions
-      WHERE ledger_id = $1 AND {_MEMBER} AND (booked_on, booked_at, id) < ($4, $5, $6)
+      WHERE ledger_id = $1 AND NOT deleted AND {MEMBER} AND (booked_on, booked_at, id) < ($4, $5, $6)
       {_NEWEST} LIMIT $3) t {JOINS}
 ORDER BY t.booked_on DESC, t.booked_at DESC, t.id DESC, p.position
 """  # noqa: S608
 _ONE = f"""
 SELECT {COLUMNS} FROM transactions t {JOINS}
-WHERE t.ledger_id = $1 AND t.id = $3 AND {_MEMBER}
+WHERE t.ledger_id = $1 AND t.id = $3 AND {MEMBER}
 ORDER BY p.position
 """  # noqa: S608
 
 
-class Cursor(NamedTuple):
-    """Where a page ended: the keys of its last transaction."""
-
-    booked_on: date
-    booked_at: datetime
-    id: UUID
-
-    def text(self) -> str:
-        """Return it as an opaque text."""
-        moment = (self.booked_at - _EPOCH) // timedelta(microseconds=1)
-        raw = self.booked_on.toordinal().to_bytes(4, "big") + moment.to_bytes(8, "big", signed=True) + self.id.bytes
-        return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-    @classmethod
-    def parse(cls, text: str) -> "Cursor":
-        """Read what :meth:`text` wrote; ``ValueError`` for anything else."""
-        try:
-            raw = urlsafe_b64decode(text.encode("ascii") + b"==")
-            if len(raw) != _CURSOR_BYTES:
-                raise ValueError("too long or too short")
-            moment = _EPOCH + timedelta(microseconds=int.from_bytes(raw[4:12], "big", signed=True))
-            cursor = cls(date.fromordinal(int.from_bytes(raw[:4], "big")), moment, UUID(bytes=raw[12:]))
-            if cursor.text() != text:
-                raise ValueError("another way to write it")
-        except (ValueError, OverflowError):
-            raise ValueError("not a cursor") from None
-        return cursor
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CURSOR_BYTES = 28
-
-
 async def list_transactions(
-    ledger: Database, ledger_id: UUID, user_id: UUID, *, limit: int, after: Cursor | None
+    ledger: Database,
+    ledger_id: UUID,
+    user_id: UUID,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    sort: Sort = Sort.NEWEST,
+    what: Filter | None = None,
 ) -> TransactionPage:
-    """List a page of a ledger's transactions for one of its members, the newest day first; empty for anybody else."""
+    """List a page of a ledger's transactions for one of its members; empty for anybody else.
+
+    Raises:
+        CursorError: the cursor is not one of this list, sorted and filtered so.
+        FilterError: the filter names an account that this ledger does not have.
+    """
+    of = f"transactions {sort} {'' if what is None else filter_text(what)}"
+    keys = DayKeys if sort.by == DayKeys._fields else AmountKeys
+    after = None if cursor is None else read_cursor(cursor, keys, of)
     async with ledger.connection("list transactions") as connection:
         # One more than asked for says whether there is a next page.
-        if after is None:
-            rows = await connection.fetch(_FIRST_PAGE, ledger_id, user_id, limit + 1)
-        else:
-            rows = await connection.fetch(_NEXT_PAGE, ledger_id, user_id, limit + 1, *after)
-    items = list(read_transactions(rows))
-    if len(items) <= limit:
+        rows = await _fetch(connection, ledger_id, user_id, limit + 1, after, sort, what)
+    lines = [list(group) for _, group in groupby(rows, key=itemgetter("id"))]
+    items = [read_transaction(each) for each in lines[:limit]]
+    if len(lines) <= limit:
         return TransactionPage(items, None)
-    last = items[limit - 1]
-    return TransactionPage(items[:limit], Cursor(last.date, last.booked_at, last.id).text())
+    last = lines[limit - 1][0]
+    return TransactionPage(items, cursor_text(keys(*(last[column] for column in sort.by)), of))
+
+
+async def _fetch(
+    connection: Connection,
+    ledger_id: UUID,
+    user_id: UUID,
+    limit: int,
+    after: Sequence[Any] | None,
+    sort: Sort,
+    what: Filter | None,
+) -> Sequence[asyncpg.Record]:
+    if what is None and sort is Sort.NEWEST:
+        if after is None:
+            return await connection.fetch(_FIRST_PAGE, ledger_id, user_id, limit)
+        return await connection.fetch(_NEXT_PAGE, ledger_id, user_id, limit, *after)
+    names = None if what is None else await find_names(connection, ledger_id, user_id, what)
+    selection = Selection(what, names)
+    plan = await selection.choose(connection, ledger_id, sort)
+    page = selection.page(plan, sort, limit, after)
+    order = sort.order(f"t.{column}" for column in sort.by)
+    statement, values = (_SELECT + page + f") t {JOINS} {order}, p.position").numbered(3)
+    return await connection.fetch(statement, ledger_id, user_id, *values)
 
 
 async def find_transaction(
     ledger: Database, ledger_id: UUID, user_id: UUID, transaction_id: UUID
 ) -> Transaction | None:
-    """Find one transaction of a ledger, for one of its members."""
+    """Find one transaction of a ledger, for one of its members; also one that was deleted, as it was."""
     async with ledger.connection("find a transaction") as connection:
         rows = await connection.fetch(_ONE, ledger_id, user_id, transaction_id)
-    return next(read_transactions(rows), None)
+    return read_transaction(rows) if rows else None
 
 
 def read_transactions(rows: Sequence[asyncpg.Record]) -> Iterator[Transaction]:
     """Make transactions of rows that have :data:`COLUMNS`; the rows of one transaction follow each other."""
-    transaction: Transaction | None = None
-    for row in rows:
-        currency = row["currency"]
-        posting = PostingLine(
-            NamedAccount(row["source_id"], row["source_name"]),
-            NamedAccount(row["destination_id"], row["destination_name"]),
-            format_minor(row["amount_minor"], currency),
-            currency,
-        )
-        if transaction is not None and transaction.id == row["id"]:
-            transaction.postings.append(posting)
-            continue
-        if transaction is not None:
-            yield transaction
-        # What people call the account and the category of the simple form; splits are read from the postings.
-        if row["kind"] == TransactionKind.INCOME:
-            category, account = posting.source, posting.destination
-        else:
-            category, account = posting.destination, posting.source
-        transaction = Transaction(
-            id=row["id"],
-            revision=row["revision"],
-            kind=row["kind"],
-            amount=posting.amount,
-            currency=currency,
-            category=category,
-            account=account,
-            description=row["description"],
-            date=row["booked_on"],
-            booked_at=row["booked_at"],
-            recorded_at=row["recorded_at"],
-            postings=[posting],
-        )
-    if transaction is not None:
-        yield transaction
+    for _, lines in groupby(rows, key=itemgetter("id")):
+        yield read_transaction(list(lines))
+
+
+def read_transaction(rows: Sequence[asyncpg.Record]) -> Transaction:
+    """Make one transaction of its rows, a posting each."""
+    first, last = rows[0], rows[-1]
+    postings = [_posting(row) for row in rows]
+    kind, currency = TransactionKind(first["kind"]), first["currency"]
+    transaction = Transaction(
+        id=first["id"],
+        version=first["version"],
+        revision=first["revision"],
+        kind=kind,
+        amount=format_minor(first["amount_minor"], currency),
+        currency=currency,
+        category=None,
+        account=postings[0].source,
+        description=first["description"],
+        payee=first["payee"],
+        tags=first["tags"],
+        note=first["note"],
+        status=Status.RECONCILED if any(row["reconciled"] for row in rows) else Status(first["status"]),
+        external_id=first["external_id"],
+        date=first["booked_on"],
+        booked_at=first["booked_at"],
+        recorded_at=first["recorded_at"],
+        deleted=first["deleted"],
+        postings=postings,
+    )
+    if kind is TransactionKind.EXPENSE:
+        _categorise(transaction, [posting.destination for posting in postings])
+    elif kind in (TransactionKind.INCOME, TransactionKind.REFUND):
+        transaction.account = postings[0].destination
+        _categorise(transaction, [posting.source for posting in postings])
+    elif kind is TransactionKind.TRANSFER:
+        transaction.to_account = postings[0].destination
+    elif kind is TransactionKind.EXCHANGE:
+        # The two postings meet in the equity account that exchanges go through.
+        transaction.to_account = postings[-1].destination
+        transaction.to_amount, transaction.to_currency = postings[-1].amount, last["posted_currency"]
+        transaction.rate = first["rate"]
+    elif first["source_kind"] == AccountKind.EQUITY:
+        transaction.account = postings[0].destination
+    return transaction
+
+
+def _categorise(transaction: Transaction, categories: Sequence[NamedAccount]) -> None:
+    if len(categories) == 1:
+        transaction.category = categories[0]
+    else:
+        transaction.splits = [
+            SplitLine(posting.amount, category)
+            for posting, category in zip(transaction.postings, categories, strict=True)
+        ]
+
+
+def _posting(row: asyncpg.Record) -> PostingLine:
+    return PostingLine(
+        NamedAccount(row["source_id"], row["source_name"]),
+        NamedAccount(row["destination_id"], row["destination_name"]),
+        format_minor(row["posted_minor"], row["posted_currency"]),
+        row["posted_currency"],
+    )

@@ -17,7 +17,6 @@ from gateway.requests import WRITE, JsonRequest, asking_of, asks, query_of
 from gateway.routes.answers import AcceptedChange, JsonAnswer, answer_of, answer_write, problems
 from gateway.services import Services
 
-
 #: The largest whole number that every JSON reader has exactly (RFC 8259, 6); no ledger comes this far.
 _SEQUENCE_MAX = 2**53 - 1
 

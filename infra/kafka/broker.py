@@ -14,6 +14,7 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 from prometheus_client import Gauge
 
 from infra.errors import Unavailable
+from infra.kafka.lost_connections import outlive_lost_connections
 from infra.kafka.tolerant_records import tolerate_any_header_name
 from infra.settings import KafkaSettings
 from infra.telemetry.logs import get_logger
@@ -40,6 +41,7 @@ Records = Sequence["ConsumerRecord[Any, Any]"]
 def create_broker(settings: KafkaSettings, client_id: str) -> KafkaBroker:
     """Return a broker that never creates topics and gives a batch 15 s to finish when stopped."""
     tolerate_any_header_name()
+    outlive_lost_connections()
     return KafkaBroker(
         settings.bootstrap_servers.split(","),
         client_id=client_id,

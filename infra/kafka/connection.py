@@ -7,11 +7,13 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from infra.errors import Unavailable
+from infra.kafka.lost_connections import outlive_lost_connections
 from infra.settings import KafkaSettings
 
 
 def connection_arguments(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
     """Return the connection arguments of an aiokafka producer, consumer or admin client."""
+    outlive_lost_connections()
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "client_id": client_id,

@@ -1,13 +1,13 @@
 """Consumer groups from outside: who is in one, and where it goes on reading."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 
-from infra.errors import Unavailable
 from infra.kafka.connection import connection_arguments, unavailable
 from infra.settings import KafkaSettings
 
@@ -21,18 +21,13 @@ async def count_members(settings: KafkaSettings, group: str) -> int:
         Unavailable: Kafka does not answer.
     """
     with unavailable(f"look at the group {group}"):
-        async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-            admin = AIOKafkaAdminClient(**connection_arguments(settings, "groups"))
-            try:
-                await admin.start()
-                (response,) = await admin.describe_consumer_groups([group])
-                (description,) = response.groups
-                code, members = description[0], description[5]
-                if code:
-                    raise for_code(code)
-                return len(members)
-            finally:
-                await admin.close()
+        async with asyncio.timeout(_ANSWER_TIMEOUT_S), _administering(settings) as admin:
+            (response,) = await admin.describe_consumer_groups([group])
+            (description,) = response.groups
+            code, members = description[0], description[5]
+            if code:
+                raise for_code(code)
+            return len(members)
 
 
 async def find_offsets(settings: KafkaSettings, group: str, topic: str) -> dict[int, int]:
@@ -42,13 +37,8 @@ async def find_offsets(settings: KafkaSettings, group: str, topic: str) -> dict[
         Unavailable: Kafka does not answer.
     """
     with unavailable(f"look at the offsets of {group}"):
-        async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-            admin = AIOKafkaAdminClient(**connection_arguments(settings, "groups"))
-            try:
-                await admin.start()
-                found = await admin.list_consumer_group_offsets(group)
-            finally:
-                await admin.close()
+        async with asyncio.timeout(_ANSWER_TIMEOUT_S), _administering(settings) as admin:
+            found = await admin.list_consumer_group_offsets(group)
     return {place.partition: at.offset for place, at in found.items() if place.topic == topic and at.offset >= 0}
 
 
@@ -60,19 +50,32 @@ async def set_offsets(settings: KafkaSettings, group: str, topic: str, offsets: 
     """
     with unavailable(f"set the offsets of {group}"):
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+            partitions = await _partitions_of(settings, topic)
             consumer = AIOKafkaConsumer(
                 **connection_arguments(settings, "groups"), group_id=group, enable_auto_commit=False
             )
             try:
                 await consumer.start()
-                await consumer.topics()
-                partitions = [
-                    TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())
-                ]
-                if not partitions:
-                    raise Unavailable(f"set the offsets of {group}: there is no topic {topic}")
                 consumer.assign(partitions)
                 beginnings = await consumer.beginning_offsets(partitions)
                 await consumer.commit({each: offsets.get(each.partition, beginnings[each]) for each in partitions})
             finally:
                 await consumer.stop()
+
+
+async def _partitions_of(settings: KafkaSettings, topic: str) -> list[TopicPartition]:
+    async with _administering(settings) as admin:
+        (description,) = await admin.describe_topics([topic])
+    if code := description["error_code"]:
+        raise for_code(code)
+    return [TopicPartition(topic, each["partition"]) for each in description["partitions"]]
+
+
+@asynccontextmanager
+async def _administering(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**connection_arguments(settings, "groups"))
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()

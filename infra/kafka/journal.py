@@ -165,7 +165,9 @@ class Journal:
                 await asyncio.sleep(AGAIN_S)
 
     async def listen(self, key: bytes) -> Listening:
-        """Begin to listen to the records of a key, from the end of its partition at this moment.
+        """Begin to listen to the records of a key, from where the tail stands.
+
+        That is all that is written from now on, and where others listen already a little of what was just now.
 
         Raises:
             Unavailable: Kafka does not answer.

@@ -21,16 +21,14 @@ def hold(home: Home, names: Sequence[str]) -> None:
             stack.hold(name)
 
 
-def let_go(home: Home, names: Sequence[str]) -> list[str]:
+def let_go(home: Home, names: Sequence[str], *, wait: bool = True) -> list[str]:
     """Let those of these processes run again that are held, and wait until they are ready; return their names."""
-    stack = LocalStack(home)
     held = [name for name in names if hold_file(home, name).exists()]
     for name in held:
-        # All at once, then one after the other.
         hold_file(home, name).unlink(missing_ok=True)
-    if is_running(home):
+    if wait and is_running(home):
         for name in held:
-            stack.release(name)
+            LocalStack(home).release(name)
     return held
 
 

@@ -49,6 +49,10 @@ BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin":
 TIMEOUTS = {"lock_timeout": "5s", "transaction_timeout": "30s"}
 
 
+class DatabaseReplaced(Unavailable):
+    """Another database has the name of the one that was used before: what a process knows of that one may be wrong."""
+
+
 class _Arguments(TypedDict):
     host: str
     port: int
@@ -64,15 +68,26 @@ class _Arguments(TypedDict):
 class Database:
     """A pool of connections to one database. Open it with :meth:`start`, close it with :meth:`stop`."""
 
-    def __init__(self, settings: PostgresSettings, *, application: str, answer_timeout_s: float = 35) -> None:
+    def __init__(
+        self,
+        settings: PostgresSettings,
+        *,
+        application: str,
+        answer_timeout_s: float = 35,
+        tells_replacement: bool = False,
+    ) -> None:
         """Keep the settings; ``application`` is the name PostgreSQL shows for our connections.
 
         ``answer_timeout_s`` is the longest wait for a statement: a server that hangs, or a network that swallows, is
         one that is down. By default a little more than a database transaction may take: the server is first to say.
+        ``tells_replacement`` refuses the pool's connections, with :class:`DatabaseReplaced`, once another database has
+        got the name of the first one.
         """
         self._settings = settings
         self._application = application
         self._answer_timeout_s = answer_timeout_s
+        self._tells_replacement = tells_replacement
+        self._oid: int | None = None
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     @property
@@ -96,6 +111,7 @@ class Database:
             max_size=self._settings.pool_size,
             max_inactive_connection_lifetime=300,
             reset=_keep,
+            init=self._recognise if self._tells_replacement else None,
             **self._arguments(),
         )
 
@@ -138,6 +154,12 @@ class Database:
         """Raise ``Unavailable`` unless the database answers a query within two seconds."""
         async with self.connection(f"ping {self.name}") as connection:
             await connection.fetchval("SELECT 1", timeout=2)
+
+    async def _recognise(self, connection: Connection) -> None:
+        oid = await connection.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
+        if self._oid is not None and oid != self._oid:
+            raise DatabaseReplaced(f"connect to {self.name}: it is another database than before")
+        self._oid = oid
 
     def _arguments(self) -> _Arguments:
         settings = self._settings

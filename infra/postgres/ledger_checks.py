@@ -563,7 +563,7 @@ _STRAYS = """
     FROM seen WHERE ledger_id IS NOT NULL AND NOT EXISTS (SELECT FROM ledgers WHERE id = ledger_id)
     LIMIT 100
 """
-_LEDGERS = "SELECT id, sequence FROM ledgers WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2"
+_LEDGERS = "SELECT id, sequence FROM ledgers WHERE id > $1 ORDER BY id LIMIT $2"
 _SOME_LEDGERS = "SELECT id, sequence FROM ledgers WHERE id = ANY ($1::uuid[]) ORDER BY id"
 _SIZE = "SELECT count(*), coalesce(sum(sequence), 0)::bigint FROM ledgers WHERE $1::uuid[] IS NULL OR id = ANY ($1)"
 
@@ -575,7 +575,7 @@ async def find_slice(database: Database, after: UUID | None, entries_max: int = 
         Unavailable: the database does not answer.
     """
     async with database.connection("list ledgers") as connection:
-        rows = await connection.fetch(_LEDGERS, after, _PAGE)
+        rows = await connection.fetch(_LEDGERS, after or UUID(int=0), _PAGE)
     ledger_ids: list[UUID] = []
     entries = 0
     for row in rows:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -114,3 +114,53 @@ def cut(records: Sequence[Any], sizes: Iterable[int]) -> list[Sequence[Any]]:
         batches.append(records[at : at + size])
         at += size
     return [batch for batch in [*batches, records[at:]] if batch]
+
+
+class OpenLedger:
+    """Ann's personal ledger, with a euro account "Cash" and the category "Groceries"; each submission is a batch."""
+
+    def __init__(self) -> None:
+        self.books = some_books()
+        self.journal: list[Any] = []
+        self._count = 0
+
+    def do(self, message_class: type[Submission], *, user_id: UUID = ANN, **fields: Any) -> Decision:
+        """Submit something and return its decision."""
+        self._count += 1
+        message = message_class(**{"ledger_id": self.books.ledger_id, **fields})
+        asked = asked_of(
+            message,
+            user_id=user_id,
+            number=self._count,
+            operation_id=uuid5(self.books.ledger_id, f"{user_id} {message_class.noun} {self._count}"),
+            recorded_at=MONDAY_NOON + timedelta(seconds=self._count),
+        )
+        decision = decide(asked, self.books)
+        self.books.apply(asked, decision)
+        self.journal += self.books.journal
+        self.books = reloaded(self.books)
+        return decision
+
+    def done(self, message_class: type[Submission], **fields: Any) -> Any:
+        """Submit something that must be taken, and return its last entry (``None`` where it made none)."""
+        decision = self.do(message_class, **fields)
+        assert decision.refusal is None, decision.refusal
+        return decision.journal[-1] if decision.journal else None
+
+    def refused(self, message_class: type[Submission], **fields: Any) -> str:
+        """Submit something that must be refused, and return the code."""
+        before = self.books.sequence
+        decision = self.do(message_class, **fields)
+        assert decision.refusal is not None, decision.journal
+        assert self.books.sequence == before
+        assert decision.refusal.detail.endswith(".")
+        return decision.refusal.code
+
+    def account_id(self, name: str) -> UUID:
+        account = self.books.account_named(name)
+        assert account is not None
+        return account.id
+
+    def balance(self, name: str) -> int:
+        """Return what an account holds, its currencies added up."""
+        return self.books.balances.get((self.account_id(name), None), 0)

@@ -126,10 +126,10 @@ def an_address() -> str:
     return f"{uuid4().hex[:12]}@example.org"
 
 
-def a_person(stack: LocalStack, port: int | None = None) -> Person:
+def a_person(stack: LocalStack, port: int | None = None, *, email: str | None = None) -> Person:
     """Register somebody and sign them in."""
     with a_client(stack, port) as http:
-        email = an_address()
+        email = email or an_address()
         registration = a_registration(http, email)
         wait = {"Prefer": "wait=10"}
         code = {"code": code_of(stack, registration)}

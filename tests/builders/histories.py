@@ -127,7 +127,7 @@ class Household:
                 ledger_id=self.ledger_id, invitation_id=invited[0], answer=InvitationEnding.ACCEPTED
             )
         if "role" in fields:
-            return InvitationSubmitted(ledger_id=self.ledger_id, **_invited(self._people[1]), **fields)
+            return InvitationSubmitted(ledger_id=self.ledger_id, **invited(self._people[1]), **fields)
         return AccountSubmitted(ledger_id=self.ledger_id, **fields)
 
     def _something(self) -> Submission:
@@ -341,7 +341,7 @@ class Household:
         invitation_id = chance.choice([*known[-2:], UUID(int=10)])
         return chance.choice(
             [
-                InvitationSubmitted(ledger_id=self.ledger_id, **_invited(other), role=chance.choice([*Role])),
+                InvitationSubmitted(ledger_id=self.ledger_id, **invited(other), role=chance.choice([*Role])),
                 InvitationAnswerSubmitted(
                     ledger_id=self.ledger_id, invitation_id=invitation_id, answer=InvitationEnding.ACCEPTED
                 ),
@@ -367,7 +367,7 @@ def _ways(*ways: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     return ways
 
 
-def _invited(user_id: UUID) -> dict[str, Any]:
+def invited(user_id: UUID) -> dict[str, Any]:
     fields: dict[str, Any] = {"invited_user_id": user_id}
     if "address_proof" in InvitationSubmitted.model_fields:
         fields["address_proof"] = f"{user_id.int:064x}"

@@ -60,7 +60,7 @@ def a_removal(sequence: int, member_id: UUID) -> LedgerEntry:
 
 def as_record(entry: JournalEntry, offset: int) -> JournalRecord:
     """Return an entry as it stands in the journal."""
-    return JournalRecord(offset, entry.type, entry.model_dump_json().encode())
+    return JournalRecord(offset, entry.type, entry.model_dump_json(exclude_defaults=True).encode())
 
 
 class JournalInMemory:

@@ -1,11 +1,13 @@
 """Rows of one ledger as a consumer leaves them, written straight into the tables, for tests of the read side."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID, uuid4
 
 from contracts.accounts import MONEY_KINDS, AccountKind
+from contracts.filters import search_words
 from contracts.members import Role
 from contracts.text import name_key
 from contracts.transactions import TransactionKind, TransactionStatus
@@ -63,6 +65,7 @@ class LedgerRows:
         self._rows: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {table: {} for table in _KEYS}
         self._totals: Counter[tuple[UUID, str]] = Counter()
         self._months: dict[tuple[UUID, str, date], list[int]] = {}
+        self._untagged: set[UUID] = set()
         self._transactions: dict[UUID, tuple[dict[str, Any], tuple[Move, ...]]] = {}
         self._enter(recorded_at)
         self._ledger = {
@@ -116,8 +119,6 @@ class LedgerRows:
         """Record a transaction."""
         transaction_id = fields.pop("id", None) or uuid4()
         self._enter(at)
-        payee, tags = fields.get("payee"), fields.get("tags", ())
-        words = " ".join(name_key(fields.get(name) or "") for name in ("description", "payee", "note")).strip()
         row: dict[str, Any] = {
             "id": transaction_id,
             "revision": 1,
@@ -133,10 +134,8 @@ class LedgerRows:
             "rate": None,
             "description": "",
             "payee": None,
-            "payee_key": name_key(payee) if payee else None,
             "tags": [],
             "note": None,
-            "words": words,
             "status": status,
             "external_id": None,
             "submitted_at": self.recorded_at,
@@ -144,11 +143,7 @@ class LedgerRows:
             "user_id": self.user_id,
             "operation_id": uuid4(),
         }
-        row |= fields | {"tags": list(tags)}
-        self._transactions[transaction_id] = (row, moves)
-        self._put("transactions", **row)
-        for tag in tags:
-            self._put("transaction_tags", tag_key=name_key(tag), booked_on=on, transaction_id=transaction_id)
+        self._stand(row | fields, moves)
         self._post(transaction_id, on, moves)
         return transaction_id
 
@@ -213,6 +208,8 @@ class LedgerRows:
         async with connection.transaction():
             ledger = self._ledger | {"sequence": self.sequence, "recorded_at": self.recorded_at}
             self._rows["ledgers"][()] = ledger
+            await connection.execute(_UNTAG, self.ledger_id, list(self._untagged))
+            self._untagged.clear()
             for table, key in _KEYS.items():
                 for row in self._rows[table].values():
                     fields = row if table == "ledgers" else {"ledger_id": self.ledger_id, **row}
@@ -235,15 +232,22 @@ class LedgerRows:
 
     def _supersede(self, transaction_id: UUID, moves: tuple[Move, ...], **changes: Any) -> None:
         before, _ = self._transactions[transaction_id]
-        self._put(
-            "transaction_versions",
-            **{name: value for name, value in before.items() if name not in ("payee_key", "words")},
-        )
-        after = (
-            before | {"version": self.sequence, "state_of": self.sequence, "recorded_at": self.recorded_at} | changes
-        )
-        self._transactions[transaction_id] = (after, moves)
-        self._put("transactions", **after)
+        self._put("transaction_versions", **before)
+        made = {"version": self.sequence, "state_of": self.sequence, "recorded_at": self.recorded_at}
+        self._stand(before | made | changes, moves)
+
+    def _stand(self, row: dict[str, Any], moves: tuple[Move, ...]) -> None:
+        """Let a transaction stand as this row, found by its words, its payee and, unless deleted, its tags."""
+        self._transactions[row["id"]] = (row, moves)
+        payee_key = name_key(row["payee"]) if row["payee"] else None
+        words = " ".join(search_words(row["description"], row["payee"], row["note"]))
+        self._put("transactions", **row, payee_key=payee_key, words=words)
+        self._untagged.add(row["id"])
+        tags = self._rows["transaction_tags"]
+        for key in [key for key in tags if key[-1] == row["id"]]:
+            del tags[key]
+        for tag in () if row["deleted"] else row["tags"]:
+            self._put("transaction_tags", tag_key=name_key(tag), booked_on=row["booked_on"], transaction_id=row["id"])
 
     def _post(self, transaction_id: UUID, on: date, moves: Any) -> None:
         for position, move in enumerate(moves):
@@ -268,6 +272,10 @@ class LedgerRows:
                 turnover[1] += outgoing
 
 
+#: The fixture that writes what was not written yet.
+Write: TypeAlias = Callable[[LedgerRows], Awaitable[None]]
+
+
 def _upsert(table: str, columns: list[str], key: tuple[str, ...]) -> str:
     values = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
     statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
@@ -279,6 +287,7 @@ def _upsert(table: str, columns: list[str], key: tuple[str, ...]) -> str:
     )
 
 
+_UNTAG = "DELETE FROM transaction_tags WHERE ledger_id = $1 AND transaction_id = ANY ($2::uuid[])"
 _ADD_TO_BALANCE = """
     INSERT INTO balances AS kept (ledger_id, account_id, currency, balance_minor) VALUES ($1, $2, $3, $4)
     ON CONFLICT (ledger_id, account_id, currency)

@@ -3,53 +3,22 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-import pytest_asyncio
 
 from contracts.accounts import AccountKind
 from contracts.members import Role
 from gateway.queries.balances import Knowledge, find_knowledge, list_balances
-from infra.local.stack import LocalStack
 from infra.postgres.engine import Database
-from infra.settings import LedgerDatabaseSettings
-from tests.builders.ledger_rows import LedgerRows, Move
-from tests.builders.settings import settings_from
+from tests.builders.ledger_rows import LedgerRows, Move, Write
 
 pytestmark = pytest.mark.stack
 
 START = datetime(2021, 6, 1, tzinfo=UTC)
 CURRENCIES = ("EUR", "JPY", "USD")
-
-
-@asynccontextmanager
-async def database_of(stack: LocalStack, process: str) -> AsyncIterator[Database]:
-    database = Database(settings_from(stack.environment(process), LedgerDatabaseSettings), application="tests")
-    await database.start()
-    yield database
-    await database.stop()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def reading(stack: LocalStack) -> AsyncIterator[Database]:
-    async with database_of(stack, "gateway") as database:
-        yield database
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def writing(stack: LocalStack) -> AsyncIterator[Database]:
-    async with database_of(stack, "ledger-consumer") as database:
-        yield database
-
-
-async def write(writing: Database, rows: LedgerRows) -> None:
-    async with writing.connection("write rows") as connection:
-        await rows.write(connection)
 
 
 class History:
@@ -81,8 +50,8 @@ class History:
     def moves(self) -> list[Move]:
         pool = [*self.assets, *self.categories]
         return [
-            Move(*self.random.sample(pool, 2), self.random.randrange(1, 10**9), self.random.choice(CURRENCIES))
-            for _ in range(self.random.choice((1, 1, 1, 2, 5)))
+            Move(source, destination, self.random.randrange(1, 10**9), self.random.choice(CURRENCIES))
+            for source, destination in (self.random.sample(pool, 2) for _ in range(self.random.choice((1, 1, 1, 2, 5))))
         ]
 
     def grow(self, entries: int) -> None:
@@ -107,13 +76,13 @@ class History:
         return {key: total for key, total in found.items() if total}
 
 
-async def read(reading: Database, rows: LedgerRows, **asked: Any) -> dict[tuple[UUID, str], int]:
-    lines = await list_balances(reading, rows.ledger_id, rows.user_id, **asked)
+async def read(ledger_reading: Database, rows: LedgerRows, **asked: Any) -> dict[tuple[UUID, str], int]:
+    lines = await list_balances(ledger_reading, rows.ledger_id, rows.user_id, **asked)
     return {(line.account.id, line.currency): line.minor for line in lines}
 
 
-async def knowledge_of(reading: Database, rows: LedgerRows, known_at: datetime) -> Knowledge:
-    knowledge = await find_knowledge(reading, rows.ledger_id, rows.user_id, known_at)
+async def knowledge_of(ledger_reading: Database, rows: LedgerRows, known_at: datetime) -> Knowledge:
+    knowledge = await find_knowledge(ledger_reading, rows.ledger_id, rows.user_id, known_at)
     assert knowledge.settled
     return knowledge
 
@@ -123,113 +92,120 @@ def seed() -> int:
     return random.SystemRandom().randrange(2**32)
 
 
-async def test_balances_are_the_sums_of_what_was_posted(seed: int, reading: Database, writing: Database) -> None:
+async def test_balances_are_the_sums_of_what_was_posted(seed: int, ledger_reading: Database, write: Write) -> None:
     history = History(seed)
     history.grow(history.random.choice((1, 5, 60, 120)))
     if history.random.random() < 0.5:
         history.merge()
-    await write(writing, history.rows)
+    await write(history.rows)
     rows = history.rows
 
-    assert await read(reading, rows) == history.sums(), seed
+    assert await read(ledger_reading, rows) == history.sums(), seed
     for _ in range(12):
         day = history.day()
-        assert await read(reading, rows, on=day) == history.sums(on=day), (seed, day)
+        assert await read(ledger_reading, rows, on=day) == history.sums(on=day), (seed, day)
     moments = [START - timedelta(days=1), rows.recorded_at, *(recorded_at for _, _, recorded_at, _ in rows.moves)]
     for known_at in history.random.sample(moments, min(12, len(moments))):
         known_at += timedelta(microseconds=history.random.choice((0, -1, 1)))
-        knowledge = await knowledge_of(reading, rows, known_at)
-        assert await read(reading, rows, knowledge=knowledge) == history.sums(known_at=known_at), (seed, known_at)
+        knowledge = await knowledge_of(ledger_reading, rows, known_at)
+        assert await read(ledger_reading, rows, knowledge=knowledge) == history.sums(known_at=known_at), (
+            seed,
+            known_at,
+        )
         day = history.day()
         expected = history.sums(on=day, known_at=known_at)
-        assert await read(reading, rows, on=day, knowledge=knowledge) == expected, (seed, day, known_at)
+        assert await read(ledger_reading, rows, on=day, knowledge=knowledge) == expected, (seed, day, known_at)
         # Whichever side of what is known is summed, it comes to the same.
         for last in (0, 10**12):
             one_side = Knowledge(knowledge.sequence, last, True)
-            assert await read(reading, rows, on=day, knowledge=one_side) == expected, (seed, day, known_at)
+            assert await read(ledger_reading, rows, on=day, knowledge=one_side) == expected, (seed, day, known_at)
 
 
 async def test_what_was_known_stays_the_same_whatever_is_recorded_after(
-    seed: int, reading: Database, writing: Database
+    seed: int, ledger_reading: Database, write: Write
 ) -> None:
     history = History(seed)
     asked: list[tuple[date, datetime]] = []
     answers: list[dict[tuple[UUID, str], int]] = []
     for _ in range(4):
         history.grow(15)
-        await write(writing, history.rows)
+        await write(history.rows)
         known_at = history.rows.recorded_at
         # The next entry must not share the moment: what was known at K was all of K.
         history.rows.recorded_at += timedelta(microseconds=1)
         asked.append((history.day(), known_at))
         answers.append(
             await read(
-                reading,
+                ledger_reading,
                 history.rows,
                 on=asked[-1][0],
-                knowledge=await knowledge_of(reading, history.rows, known_at),
+                knowledge=await knowledge_of(ledger_reading, history.rows, known_at),
             )
         )
 
         for (day, moment), before in zip(asked, answers, strict=True):
-            knowledge = await knowledge_of(reading, history.rows, moment)
-            assert await read(reading, history.rows, on=day, knowledge=knowledge) == before, seed
+            knowledge = await knowledge_of(ledger_reading, history.rows, moment)
+            assert await read(ledger_reading, history.rows, on=day, knowledge=knowledge) == before, seed
 
 
-async def test_one_account_has_what_was_merged_into_it(reading: Database, writing: Database) -> None:
+async def test_one_account_has_what_was_merged_into_it(ledger_reading: Database, write: Write) -> None:
     rows = LedgerRows()
     cash, food = rows.account("Cash"), rows.category("Food")
     snacks = rows.category("Snacks", merged_into=food, root_id=food)
     rows.transaction(Move(cash, food, 500), on=date(2024, 1, 10))
     rows.transaction(Move(cash, snacks, 250), on=date(2024, 1, 20))
-    await write(writing, rows)
+    await write(rows)
 
-    assert await read(reading, rows, account_id=food) == {(food, "EUR"): 750}
-    assert await read(reading, rows, account_id=food, on=date(2024, 1, 19)) == {(food, "EUR"): 500}
-    assert await read(reading, rows, account_id=snacks) == {}
-    assert await read(reading, rows, account_id=uuid4()) == {}
-    assert await read(reading, rows, kinds=[AccountKind.ASSET]) == {(cash, "EUR"): -750}
+    assert await read(ledger_reading, rows, account_id=food) == {(food, "EUR"): 750}
+    assert await read(ledger_reading, rows, account_id=food, on=date(2024, 1, 19)) == {(food, "EUR"): 500}
+    assert await read(ledger_reading, rows, account_id=snacks) == {}
+    assert await read(ledger_reading, rows, account_id=uuid4()) == {}
+    assert await read(ledger_reading, rows, kinds=[AccountKind.ASSET]) == {(cash, "EUR"): -750}
 
 
-async def test_totals_larger_than_64_bits_are_exact(reading: Database, writing: Database) -> None:
+async def test_totals_larger_than_64_bits_are_exact(ledger_reading: Database, write: Write) -> None:
     rows = LedgerRows()
     cash, salary = rows.account("Cash"), rows.category("Salary", AccountKind.INCOME)
     for number in range(3):
         rows.transaction(*(Move(salary, cash, 10**15) for _ in range(100)), on=date(2024, 1, 1 + 14 * number))
-    await write(writing, rows)
+    await write(rows)
 
-    assert (await read(reading, rows))[cash, "EUR"] == 3 * 10**17
-    assert (await read(reading, rows, on=date(2024, 1, 16)))[cash, "EUR"] == 2 * 10**17
+    assert (await read(ledger_reading, rows))[cash, "EUR"] == 3 * 10**17
+    assert (await read(ledger_reading, rows, on=date(2024, 1, 16)))[cash, "EUR"] == 2 * 10**17
 
 
 @pytest.mark.parametrize("day", [date.min, date(1900, 1, 1), date(9999, 12, 31)])
-async def test_days_at_the_ends_of_the_calendar_are_days(day: date, reading: Database, writing: Database) -> None:
+async def test_days_at_the_ends_of_the_calendar_are_days(day: date, ledger_reading: Database, write: Write) -> None:
     rows = LedgerRows()
     cash, food = rows.account("Cash"), rows.category("Food")
     rows.transaction(Move(cash, food, 500), on=date(2024, 1, 10))
-    await write(writing, rows)
-    knowledge = await knowledge_of(reading, rows, rows.recorded_at)
+    await write(rows)
+    knowledge = await knowledge_of(ledger_reading, rows, rows.recorded_at)
 
     expected = {} if day.year < 2024 else {(cash, "EUR"): -500, (food, "EUR"): 500}
-    assert await read(reading, rows, on=day) == await read(reading, rows, on=day, knowledge=knowledge) == expected
+    assert (
+        await read(ledger_reading, rows, on=day)
+        == await read(ledger_reading, rows, on=day, knowledge=knowledge)
+        == expected
+    )
 
 
-async def test_a_stranger_sees_nothing(reading: Database, writing: Database) -> None:
+async def test_a_stranger_sees_nothing(ledger_reading: Database, write: Write) -> None:
     rows, viewer, stranger = LedgerRows(), uuid4(), uuid4()
     cash, food = rows.account("Cash"), rows.category("Food")
     rows.transaction(Move(cash, food, 500), on=date(2024, 1, 10))
     rows.member(viewer, Role.VIEWER)
-    await write(writing, rows)
+    await write(rows)
 
     for user_id, seen in ((viewer, 2), (stranger, 0)):
-        knowledge = await find_knowledge(reading, rows.ledger_id, user_id, rows.recorded_at)
+        knowledge = await find_knowledge(ledger_reading, rows.ledger_id, user_id, rows.recorded_at)
         for asked in ({}, {"on": date(2024, 2, 1)}, {"knowledge": Knowledge(9, 9, True)}, {"knowledge": knowledge}):
-            assert len(await list_balances(reading, rows.ledger_id, user_id, **asked)) == seen  # type: ignore[arg-type]
+            assert len(await list_balances(ledger_reading, rows.ledger_id, user_id, **asked)) == seen
 
 
-async def test_what_is_too_young_is_not_settled(reading: Database, writing: Database) -> None:
+async def test_what_is_too_young_is_not_settled(ledger_reading: Database, write: Write) -> None:
     rows = LedgerRows()
-    await write(writing, rows)
+    await write(rows)
     now = datetime.now(UTC)
 
     for known_at, settled in (
@@ -237,26 +213,26 @@ async def test_what_is_too_young_is_not_settled(reading: Database, writing: Data
         (now - timedelta(seconds=20), False),
         (now + timedelta(days=1), False),
     ):
-        assert (await find_knowledge(reading, rows.ledger_id, rows.user_id, known_at)).settled is settled
-        assert (await find_knowledge(reading, uuid4(), uuid4(), known_at)).settled is settled
+        assert (await find_knowledge(ledger_reading, rows.ledger_id, rows.user_id, known_at)).settled is settled
+        assert (await find_knowledge(ledger_reading, uuid4(), uuid4(), known_at)).settled is settled
 
 
-async def test_reading_while_more_is_recorded_never_mixes_the_two(reading: Database, writing: Database) -> None:
+async def test_reading_while_more_is_recorded_never_mixes_the_two(ledger_reading: Database, write: Write) -> None:
     """A transfer is seen on both of its accounts or on none."""
     rows = LedgerRows()
     cash, bank = rows.account("Cash"), rows.account("Bank")
     rows.transaction(Move(cash, bank, 1), on=date(2024, 1, 10))
-    await write(writing, rows)
-    knowledge = await knowledge_of(reading, rows, rows.recorded_at)
+    await write(rows)
+    knowledge = await knowledge_of(ledger_reading, rows, rows.recorded_at)
 
     async def record() -> None:
         for number in range(40):
             rows.transaction(Move(cash, bank, 1 + number), on=date(2024, 1, 1 + number % 28))
-            await write(writing, rows)
+            await write(rows)
 
     task = asyncio.create_task(record())
     while not task.done():
-        assert sum((await read(reading, rows)).values()) == 0
-        assert sum((await read(reading, rows, on=date(2024, 1, 12))).values()) == 0
-        assert (await read(reading, rows, knowledge=knowledge))[bank, "EUR"] == 1
+        assert sum((await read(ledger_reading, rows)).values()) == 0
+        assert sum((await read(ledger_reading, rows, on=date(2024, 1, 12))).values()) == 0
+        assert (await read(ledger_reading, rows, knowledge=knowledge))[bank, "EUR"] == 1
     await task

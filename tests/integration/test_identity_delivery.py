@@ -17,6 +17,7 @@ from consumers.repositories.identity import IdentityRepository, IdentityState
 from consumers.repositories.outbox import read_messages
 from contracts import topics
 from contracts.catalog import read_journal_entry
+from contracts.letters import InvitationLetterRequested
 from contracts.messages import JournalEntry, Submission
 from contracts.registrations import RegistrationVerified, VerificationCodeRequested
 from contracts.sessions import (
@@ -45,9 +46,9 @@ pytestmark = pytest.mark.stack
 _offsets = count()
 
 
-def record(message: Submission, key: str | None = None) -> "ConsumerRecord[Any, Any]":
+def record(message: Submission, key: str | None = None, by: UUID | None = None) -> "ConsumerRecord[Any, Any]":
     """Return a record as it is read from the topic."""
-    user_id: UUID | None = getattr(message, "user_id", None)
+    user_id: UUID | None = by or getattr(message, "user_id", None)
     sent = a_record(message, user_id, key=key, topic=topics.IDENTITY_SUBMISSIONS)
     return ConsumerRecord(
         topic=sent.topic,
@@ -367,3 +368,37 @@ async def test_a_session_is_its_users_alone(consumer: Consumer) -> None:
     (session,) = await consumer.fetch("SELECT * FROM sessions WHERE id = $1", session_id)
     assert (session["user_id"], session["ending"]) == (ann, "signed_out")
     assert len(await consumer.journal_of(ann)) == 3
+
+
+async def test_an_invited_user_gets_one_mail_and_an_id_that_is_nobodys_none(consumer: Consumer) -> None:
+    ann, bob = await consumer.register("letter-ann"), await consumer.register("letter-bob")
+    letters = [
+        InvitationLetterRequested(invited_user_id=user_id, ledger_id=uuid4(), invitation_id=uuid4())
+        for user_id in (bob, uuid4())
+    ]
+    # In one batch with a sign-in of the same user, and delivered again.
+    records = [
+        record(SessionRequested(user_id=bob, session_id=uuid4(), refresh_hash=hash_of(0))),
+        *(record(letter, by=ann) for letter in letters),
+    ]
+    await consumer.delivery.deliver(records)
+    await consumer.delivery.deliver(records)
+    # Its operation was tidied away, and it comes once more under another one.
+    await consumer.delivery.deliver([record(letters[0], by=ann)])
+
+    assert await consumer.outcomes(records) == ["recorded"] * 3
+    (mail,) = await consumer.fetch(
+        "SELECT * FROM mails WHERE invitation_id = ANY($1)", [letter.invitation_id for letter in letters]
+    )
+    assert (mail["user_id"], mail["inviter_id"], mail["ledger_id"]) == (bob, ann, letters[0].ledger_id)
+    assert (mail["kind"], mail["state"], mail["registration_id"], mail["issue"]) == ("invitation", "due", None, None)
+
+
+async def test_a_letter_nobody_asked_for_is_no_message_of_ours(consumer: Consumer) -> None:
+    bob = await consumer.register("letter-of-nobody")
+    letter = record(InvitationLetterRequested(invited_user_id=bob, ledger_id=uuid4(), invitation_id=uuid4()))
+
+    await consumer.delivery.deliver([letter])
+
+    assert await consumer.outcomes([letter]) == ["pending"]
+    assert await consumer.fetch("SELECT FROM mails WHERE user_id = $1", bob) == []

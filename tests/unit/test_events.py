@@ -136,6 +136,8 @@ def test_an_event_is_the_entry_as_the_api_shows_things() -> None:
     ]
     assert not {"source", "request_hash"} & data.keys()
     assert data["description"] == "Weekly shop"
+    # What the journal leaves out because it is as usual.
+    assert (data["payee"], data["tags"], data["status"]) == (None, [], "pending")
 
 
 def test_every_amount_is_decimal_text_however_large() -> None:

@@ -27,7 +27,10 @@ def test_every_entry_has_a_key_of_its_own_and_an_exact_amount(day: date) -> None
     entries = entries_until(day)
 
     assert max(Counter(entry.key for entry in entries).values()) == 1
-    assert all(len(entry.key) <= IDEMPOTENCY_KEY_LENGTH_MAX and to_minor(entry.amount, "EUR") > 0 for entry in entries)
+    assert all(
+        len(entry.key) <= IDEMPOTENCY_KEY_LENGTH_MAX and to_minor(entry.body()["amount"], "EUR") > 0
+        for entry in entries
+    )
 
 
 @given(day=days, later=st.integers(min_value=0, max_value=100))
@@ -43,5 +46,17 @@ def test_a_later_run_sends_the_same_content_under_the_same_key(day: date, later:
 def test_the_household_never_spends_what_it_does_not_have(day: date) -> None:
     held = 0
     for each in sorted(entries_until(day), key=lambda entry: (entry.day, entry.kind != "income")):
-        held += to_minor(each.amount, "EUR") * (1 if each.kind == "income" else -1)
+        held += each.cents * (1 if each.kind == "income" else -1)
         assert held >= 0
+
+
+@given(day=days)
+def test_parts_add_up_and_savings_are_put_aside(day: date) -> None:
+    bodies = [entry.body() for entry in entries_until(day)]
+
+    for body in bodies:
+        assert ("category" in body) + ("splits" in body) + ("to_account" in body) == 1
+        parts = [to_minor(split["amount"], "EUR") for split in body.get("splits", ())]
+        assert not parts or sum(parts) == to_minor(body["amount"], "EUR")
+    assert any("splits" in body for body in bodies)
+    assert any("to_account" in body for body in bodies)

@@ -12,6 +12,7 @@ from infra.mail.letters import (
     AddressRefused,
     already_registered_letter,
     compose,
+    invitation_letter,
     sender_address,
     verification_letter,
 )
@@ -94,3 +95,31 @@ def test_no_text_becomes_a_second_address_or_header(typed: str) -> None:
 
     assert len(read["To"].addresses) == 1
     assert sorted(read.keys()) == sorted(message.keys())
+
+
+def test_an_invitation_says_who_invites_to_what_as_what_and_until_when() -> None:
+    subject, text = invitation_letter("bob", "Holiday house", "editor", NOON, "Europe/Berlin")
+
+    assert subject == "bob invites you to a cash-flow ledger"
+    assert "    Holiday house" in text.splitlines()
+    assert "as editor" in text
+    assert "cash ledger invitations" in text
+    assert "2026-03-01, 13:00 (Europe/Berlin)" in text
+    assert max(map(len, text.splitlines())) <= 78
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Dr. Smith's house, No. 7", "Dr. Smith's house, No. 7"),
+        ("Pay at https://evil.example/now", "Pay at https: / / evil. example/ now"),
+        ("www.evil.example", "www. evil. example"),
+        ("mail evil@evil.example", "mail evil@ evil. example"),
+        ("gn\u202eidaelsim", "gnidaelsim"),
+        ("Straße 5\u200b.example", "Straße 5. example"),
+    ],
+)
+def test_the_name_of_a_ledger_becomes_no_link_in_a_letter(name: str, shown: str) -> None:
+    _, text = invitation_letter("bob", name, "viewer", NOON, "UTC")
+
+    assert f"    {shown}" in text.splitlines()
