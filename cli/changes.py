@@ -133,7 +133,8 @@ def words_of(change: Mapping[str, Any]) -> str:
         case other:
             words = other
     undoes = f" (takes back {change['undoes']})" if change.get("undoes") else ""
-    return f"{' '.join(words.split())}{undoes}"
+    undone = f" (undone by {change['undone_by']})" if change.get("undone_by") else ""
+    return f"{' '.join(words.split())}{undoes}{undone}"
 
 
 def show_value(value: object) -> str:
@@ -156,20 +157,18 @@ def show_value(value: object) -> str:
 
 
 def _show_changes(items: Sequence[Mapping[str, Any]]) -> None:
-    rows: list[tuple[object, ...]] = [
+    rows = [
         (
             item["sequence"],
             utc(item["at"])[: len("2026-03-31 18:30")],
             item.get("username") or short(item["user_id"]),
             words_of(item),
-            f"undone by {item['undone_by']}" if item.get("undone_by") else "",
         )
         for item in items
     ]
-    columns = ["Change", "When (UTC)", "Who", "What", "Since"]
-    if not any(row[-1] for row in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    show_table(columns, rows, right=("Change",), whole=("When (UTC)",), spare=("When (UTC)",))
+    show_table(
+        ["Change", "When (UTC)", "Who", "What"], rows, right=("Change",), whole=("When (UTC)",), spare=("When (UTC)",)
+    )
 
 
 class _Seen:

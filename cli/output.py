@@ -106,28 +106,31 @@ def show_table(
         title: a line above the table.
         right: headings of the columns to set flush right (amounts, counts); these never break over two lines.
         whole: headings of further columns that never break (days, ids).
-        spare: headings of columns to leave out, in this order, until what never breaks fits into the terminal.
+        spare: headings of columns to leave out, in this order, until what never breaks fits into the terminal, and
+            the other headings too.
     """
     flush_right, unbroken = set(right), {*right, *whole}
     rows = list(rows)
     cells = {column: [_cell(row[number]) for row in rows] for number, column in enumerate(columns)}
 
-    def table() -> Table:
+    def table(*, roomy: bool) -> Table:
         made = Table(header_style="bold", box=None, pad_edge=False)
         for column, below in cells.items():
             justify: Literal["left", "right"] = "right" if column in flush_right else "left"
             is_whole = column in unbroken
             widest = max(cell.cell_len for cell in (Text(column), *below)) if is_whole else None
-            made.add_column(column, justify=justify, overflow="fold", no_wrap=is_whole, min_width=widest)
+            least = widest or (len(column) if roomy else None)
+            made.add_column(column, justify=justify, overflow="fold", no_wrap=is_whole, min_width=least)
         for row in zip(*cells.values(), strict=True):
             made.add_row(*row)
         return made
 
     for column in spare:
-        if _least_width(table()) <= Output().width:
+        if _least_width(table(roomy=True)) <= Output().width:
             break
         del cells[column]
-    _print_titled(table(), title)
+    has_room = _least_width(table(roomy=True)) <= Output().width
+    _print_titled(table(roomy=has_room), title)
 
 
 def show_record(record: Mapping[str, object], *, title: str | None = None) -> None:

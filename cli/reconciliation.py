@@ -107,7 +107,7 @@ def list_assertions(
             rows,
             right=("Statement", "Books"),
             whole=("Date", "ID"),
-            spare=("Books",),
+            spare=("Books", "ID"),
         )
         if next_cursor:
             note(f"There are more: repeat it with --cursor {next_cursor}")

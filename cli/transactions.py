@@ -66,5 +66,4 @@ def history(transaction: TransactionId, ledger: LedgerOption = None, url: UrlOpt
 
 def _what(version: dict[str, Any]) -> str:
     lines = [f"{name}: {before} → {after}" for name, before, after in changed_lines(version)]
-    undone = f" (undone by {version['undone_by']})" if version.get("undone_by") else ""
-    return "\n".join([words_of({**version, "detail": version["state"]}) + undone, *lines])
+    return "\n".join([words_of({**version, "detail": version["state"]}), *lines])

@@ -3,7 +3,7 @@
 Writes ``contracts/schemas/<type>.json`` (JSON Schema 2020-12), which are also the released baseline: a breaking change
 is refused, not written. And ``docs/asyncapi.json`` (AsyncAPI 3.0), made from the catalogue and not by FastStream, which
 loses the payloads of subscribers that take raw records; in JSON, which is YAML too and needs no library. It points to
-the schemas instead of repeating them.
+the schemas instead of repeating them. And ``docs/refusals.md``, the table of refusal codes.
 """
 
 import argparse
@@ -17,10 +17,22 @@ from contracts.asyncapi import asyncapi_document
 from contracts.catalog import MESSAGES
 from contracts.compatibility import breaking_changes
 from contracts.messages import Message
+from contracts.refusals import MEANINGS
 
 ROOT = Path(__file__).parent.parent
 SCHEMAS = Path("contracts/schemas")
 ASYNCAPI = Path("docs/asyncapi.json")
+REFUSALS = Path("docs/refusals.md")
+
+_REFUSALS_PAGE = """# Refusals
+
+Every named way to say no. Over HTTP a refusal is a problem (RFC 9457) with status 422, or 412 for `version_stale`: its
+`code` is one of these and keeps its meaning, its `detail` says what to do in this case, and `errors` names the field.
+`cash` prints the sentence and exits with 5. Made from `contracts/refusals.py` by `python -m contracts.export`.
+
+| Code | When |
+| --- | --- |
+"""
 
 
 def json_schema(message_class: type[Message]) -> dict[str, Any]:
@@ -36,7 +48,12 @@ def schema_path(type_name: str) -> Path:
 def documents() -> dict[Path, str]:
     """Return every file to be exported, by its path relative to the repository; the same bytes every time."""
     schemas = {schema_path(message.type): _text(json_schema(message)) for message in MESSAGES}
-    return {**schemas, ASYNCAPI: _text(asyncapi_document())}
+    return {**schemas, ASYNCAPI: _text(asyncapi_document()), REFUSALS: refusals_page()}
+
+
+def refusals_page() -> str:
+    """Return the table of refusal codes, for people."""
+    return _REFUSALS_PAGE + "".join(f"| `{code}` | {MEANINGS[code]} |\n" for code in sorted(MEANINGS))
 
 
 def broken_promises(root: Path) -> Iterator[str]:

@@ -91,8 +91,8 @@ WHERE a.ledger_id = $1 AND a.id = $3 AND {_MEMBER}
 ORDER BY held.currency
 """  # noqa: S608
 _ROOT = "r.id, r.name, r.kind, r.currency FROM accounts a JOIN accounts r ON r.ledger_id = $1 AND r.id = a.root_id"
-_BY_ID = f"SELECT {_ROOT} WHERE a.ledger_id = $1 AND a.id = $3 AND {_MEMBER}"  # noqa: S608
-_BY_NAME = f"SELECT {_ROOT} WHERE a.ledger_id = $1 AND a.name_key = $3 AND {_MEMBER}"  # noqa: S608
+_BY_ID = f"SELECT {_ROOT} WHERE a.ledger_id = $1 AND a.id = $3 AND {_MEMBER}"
+_BY_NAME = f"SELECT {_ROOT} WHERE a.ledger_id = $1 AND a.name_key = $3 AND {_MEMBER}"
 
 
 async def list_accounts(

@@ -15,9 +15,10 @@ from gateway.queries.transactions import NamedAccount
 from gateway.queries.users import find_usernames
 from infra.postgres.engine import Connection, Database
 
-#: How many rows that no statement has covered are shown beside an assertion, and how far back they are looked for.
+#: How many rows that no statement has covered are shown beside an assertion.
 UNCLEARED_MAX = 200
-_LOOKED_AT_MAX = 5000
+#: How many of an account's latest postings are looked at for them: mostly the first look finds enough.
+_LOOKED_AT = (UNCLEARED_MAX * 2, 5000)
 #: How many broken assertions are shown with their account.
 _BROKEN_MAX = 50
 
@@ -219,16 +220,24 @@ async def find_assertion(
         row = await connection.fetchrow(_ONE, ledger_id, user_id, assertion_id)
         if row is None:
             return None
-        pending = await connection.fetch(
-            _UNCLEARED, ledger_id, user_id, row["account_id"], row["asserted_on"], _LOOKED_AT_MAX, UNCLEARED_MAX + 1
-        )
+        lines, more = await _list_uncleared(connection, ledger_id, user_id, row["account_id"], row["asserted_on"])
     (assertion,) = await _named(users, [row])
-    lines = [_uncleared(each) for each in pending if each["id"]]
-    return AssertionWithRows(
-        **msgspec.structs.asdict(assertion),
-        uncleared=lines[:UNCLEARED_MAX],
-        uncleared_more=pending[0]["more"] or len(lines) > UNCLEARED_MAX,
-    )
+    return AssertionWithRows(**msgspec.structs.asdict(assertion), uncleared=lines, uncleared_more=more)
+
+
+async def _list_uncleared(
+    connection: Connection, ledger_id: UUID, user_id: UUID, account_id: UUID, until: date
+) -> tuple[list[UnclearedLine], bool]:
+    """List an account's pending transactions that no assertion covers, and whether there may be more."""
+    lines: list[UnclearedLine] = []
+    more = False
+    for looked_at in _LOOKED_AT:
+        rows = await connection.fetch(_UNCLEARED, ledger_id, user_id, account_id, until, looked_at, UNCLEARED_MAX + 1)
+        lines = [_uncleared(row) for row in rows if row["id"]]
+        more = rows[0]["more"] or len(lines) > UNCLEARED_MAX
+        if not more or len(lines) > UNCLEARED_MAX:
+            break
+    return lines[:UNCLEARED_MAX], more
 
 
 async def list_broken_of(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -10,7 +11,7 @@ import msgspec
 
 from contracts.accounts import AccountKind
 from contracts.money import format_minor
-from infra.postgres.engine import Database
+from infra.postgres.engine import Connection, Database
 
 #: A database transaction may take so long until others see what it recorded; what is younger may not be all known yet.
 SETTLED_AFTER_S = 30
@@ -62,6 +63,11 @@ class Knowledge:
 _FIRST_DAY, _LAST_DAY = date(1800, 1, 1), date(2300, 12, 31)
 
 MEMBER = "EXISTS (SELECT FROM members WHERE ledger_id = $1 AND user_id = $2)"
+
+_Arguments: TypeAlias = tuple[UUID, UUID, UUID | None, Sequence[AccountKind] | None]
+
+#: An account's postings are summed by themselves where they are at most this part of what else would be.
+_BY_ACCOUNT_PART = 4
 
 #: The first and the last day of a ledger's transactions, for :func:`balance_on`.
 HISTORY = """
@@ -139,11 +145,11 @@ WHERE {_WANTED}
 GROUP BY r.kind, r.position, r.group_name, r.name_key, r.id, r.name, moved.currency
 HAVING sum(moved.minor) <> 0
 ORDER BY {ACCOUNT_ORDER}, moved.currency
-"""  # noqa: S608
+"""
 _STOOD = f"""
   pairs.account_id, pairs.currency, {balance_on("pairs")}
   FROM pairs CROSS JOIN LATERAL {span_of("$5::date")}
-"""  # noqa: S608
+"""
 
 
 def _recorded(condition: str) -> str:
@@ -185,6 +191,30 @@ moved (account_id, currency, minor) AS MATERIALIZED (
   UNION ALL SELECT destination_account_id, currency, minor FROM recorded
 )
 SELECT {_LINES}
+"""  # noqa: S608
+# By the accounts' own postings, where they are fewer than what all accounts had on the smaller side.
+_KNOWN_BY_ACCOUNT = f"""
+WITH moved (account_id, currency, minor) AS MATERIALIZED (
+  SELECT a.id, p.currency, sum(p.amount_minor)
+  FROM accounts a JOIN postings p ON p.ledger_id = $1 AND p.destination_account_id = a.id
+  WHERE {_WANTED} AND p.booked_on <= $5::date AND p.sequence <= $6::bigint
+  GROUP BY a.id, p.currency
+  UNION ALL
+  SELECT a.id, p.currency, -sum(p.amount_minor)
+  FROM accounts a JOIN postings p ON p.ledger_id = $1 AND p.source_account_id = a.id
+  WHERE {_WANTED} AND p.booked_on <= $5::date AND p.sequence <= $6::bigint
+  GROUP BY a.id, p.currency
+)
+SELECT {_LINES}
+"""  # noqa: S608
+_COUNT_UP_TO = f"""
+SELECT count(*) FROM (
+  (SELECT FROM accounts a JOIN postings p ON p.ledger_id = $1 AND p.destination_account_id = a.id
+   WHERE {_WANTED} LIMIT $5)
+  UNION ALL
+  (SELECT FROM accounts a JOIN postings p ON p.ledger_id = $1 AND p.source_account_id = a.id
+   WHERE {_WANTED} LIMIT $5)
+) counted
 """  # noqa: S608
 # Postings' recorded_at never goes back as their sequence goes on, so the last one known at $3 is searched for by
 # halves: each step looks at one posting by the primary key. Other entries have sequences too, hence the first posting
@@ -242,15 +272,24 @@ async def list_balances(
     arguments = (ledger_id, user_id, account_id, kinds)
     async with ledger.connection("list balances") as connection:
         if knowledge is not None:
-            # Both give the same; the less there is to sum the sooner.
-            later = knowledge.last - knowledge.sequence < knowledge.sequence
-            statement = _KNOWN_BY_LATER if later else _KNOWN_BY_EARLIER
+            statement = await _shortest_way(connection, arguments, knowledge)
             rows = await connection.fetch(statement, *arguments, within_books(on or _LAST_DAY), knowledge.sequence)
         elif on is not None:
             rows = await connection.fetch(_ON, *arguments, within_books(on))
         else:
             rows = await connection.fetch(_NOW, *arguments)
     return [_line(row) for row in rows]
+
+
+async def _shortest_way(connection: Connection, arguments: _Arguments, knowledge: Knowledge) -> str:
+    """Return the statement that has the least to sum; all come to the same."""
+    earlier, later = knowledge.sequence, knowledge.last - knowledge.sequence
+    _, _, account_id, _ = arguments
+    # Postings are read by their account in no order of the disk, so a few only are worth it.
+    few = min(earlier, later) // _BY_ACCOUNT_PART
+    if account_id is not None and few > 0 and await connection.fetchval(_COUNT_UP_TO, *arguments, few + 1) <= few:
+        return _KNOWN_BY_ACCOUNT
+    return _KNOWN_BY_LATER if later < earlier else _KNOWN_BY_EARLIER
 
 
 def within_books(day: date) -> date:

@@ -14,11 +14,13 @@ import msgspec
 
 from contracts.money import format_minor
 from gateway.queries.users import find_usernames
-from infra.postgres.engine import Connection, Database
+from infra.postgres.engine import Database
 
 SEQUENCE_MAX = 2**63 - 1
-#: How many changes, and how many postings, a page of one person's changes looks back on; the cursor goes on from there.
-REACH = 2000
+#: On how many journal entries a page looks back, and one of a single person's changes; the cursor goes on from there. So
+#: a page costs the same however large the ledger is, and whoever writes how seldom in it.
+REACH = 500
+PERSONS_REACH = 2000
 
 
 class Change(msgspec.Struct, kw_only=True):
@@ -44,7 +46,7 @@ class Change(msgspec.Struct, kw_only=True):
 class ChangePage(msgspec.Struct):
     """Changes, the newest first, and the cursor of the next page; ``null`` on the last one.
 
-    A page of one person's changes can be short, or empty, and yet have a next one.
+    A page can be short, or empty where only one person's are asked for, and yet have a next one.
     """
 
     items: list[Change]
@@ -72,20 +74,6 @@ def _made(where: str) -> str:
 def _state(alias: str) -> str:
     """Return a version of a transaction as JSON."""
     return f"jsonb_build_object({', '.join(f'{name!r}, {alias}.{name}' for name in _DETAIL)})"
-
-
-def _made_since(floor: str, more: str = "") -> str:
-    """Return new transactions before ``$3`` and after ``floor``, at most ``$4``, newest first, as changes."""
-    return f"""
-    SELECT p.sequence, 'transaction.recorded' AS type, made.recorded_at, made.user_id, p.transaction_id AS subject_id,
-           NULL::bigint AS undoes, NULL::jsonb AS detail
-    FROM postings p
-    JOIN LATERAL (
-        SELECT * FROM ({_made("ledger_id = $1 AND id = p.transaction_id AND version = p.sequence")}) one LIMIT 1
-    ) made ON true
-    WHERE p.ledger_id = $1 AND p.position = 0 AND p.sequence < $3 AND p.sequence > {floor} AND {_MEMBER} {more}
-    ORDER BY p.sequence DESC LIMIT $4
-    """  # noqa: S608
 
 
 def _shown(page: str) -> str:
@@ -126,34 +114,26 @@ def _shown(page: str) -> str:
     """  # noqa: S608
 
 
-_ALL = _shown(f"""
-WITH recorded AS MATERIALIZED (
-    SELECT {_RECORDED} FROM changes WHERE ledger_id = $1 AND sequence < $3 AND {_MEMBER} ORDER BY sequence DESC LIMIT $4
-),
-made AS (
-    -- No further back than the others go, or where none is new, every posting would be looked at.
-    {_made_since("(SELECT CASE WHEN count(*) < $4 THEN 0 ELSE min(sequence) END FROM recorded)")}
-),
-page AS (SELECT * FROM recorded UNION ALL SELECT * FROM made ORDER BY sequence DESC LIMIT $4)
-""")  # noqa: S608
-_OF_PERSON = _shown(f"""
+_PAGE = _shown(f"""
 WITH recorded AS (
     SELECT {_RECORDED} FROM changes
-    WHERE ledger_id = $1 AND sequence < $3 AND sequence > $5 AND user_id = $6 AND {_MEMBER}
+    WHERE ledger_id = $1 AND sequence < $3 AND sequence > $5 AND ($6::uuid IS NULL OR user_id = $6) AND {_MEMBER}
     ORDER BY sequence DESC LIMIT $4
 ),
-made AS ({_made_since("$5", "AND made.user_id = $6")}),
+made AS (
+    SELECT p.sequence, 'transaction.recorded' AS type, one.recorded_at, one.user_id, p.transaction_id AS subject_id,
+           NULL::bigint AS undoes, NULL::jsonb AS detail
+    FROM postings p
+    JOIN LATERAL (
+        SELECT * FROM ({_made("ledger_id = $1 AND id = p.transaction_id AND version = p.sequence")}) either LIMIT 1
+    ) one ON true
+    WHERE p.ledger_id = $1 AND p.position = 0 AND p.sequence < $3 AND p.sequence > $5
+      AND ($6::uuid IS NULL OR one.user_id = $6) AND {_MEMBER}
+    ORDER BY p.sequence DESC LIMIT $4
+),
 page AS (SELECT * FROM recorded UNION ALL SELECT * FROM made ORDER BY sequence DESC LIMIT $4)
 """)  # noqa: S608
-#: Behind how much there is to look at on one page, by the sequence: 0 where there is less.
-_FLOOR = f"""
-SELECT greatest(
-    (SELECT sequence FROM changes
-     WHERE ledger_id = $1 AND sequence < $3 AND {_MEMBER} ORDER BY sequence DESC OFFSET $4 LIMIT 1),
-    (SELECT sequence FROM postings
-     WHERE ledger_id = $1 AND sequence < $3 AND {_MEMBER} ORDER BY sequence DESC OFFSET $4 LIMIT 1),
-    0)
-"""  # noqa: S608
+_NEWEST = f"SELECT sequence FROM ledgers WHERE id = $1 AND {_MEMBER}"  # noqa: S608
 _OF_SUBJECT = _shown(f"""
 WITH recorded AS (
     SELECT {_RECORDED} FROM changes
@@ -200,17 +180,18 @@ async def list_changes(
     ``subject_id`` keeps those of one transaction, account, member …; ``by`` those of one person; ``before`` is the
     sequence that the page before ended at.
     """
-    # One more than asked for says whether there is a next page.
-    asked = (ledger_id, user_id, before or SEQUENCE_MAX, limit + 1)
-    floor = 0
     async with ledger.connection("list changes") as connection:
+        if before is None:
+            newest: int | None = await connection.fetchval(_NEWEST, ledger_id, user_id)
+            before = (newest or 0) + 1
+        # One more than asked for says whether there is a next page.
+        asked = (ledger_id, user_id, before, limit + 1)
         if subject_id is not None:
+            floor = 0
             rows = await connection.fetch(_OF_SUBJECT, *asked, subject_id, by)
-        elif by is not None:
-            floor = await _floor(connection, *asked[:3])
-            rows = await connection.fetch(_OF_PERSON, *asked, floor, by)
         else:
-            rows = await connection.fetch(_ALL, *asked)
+            floor = max(0, before - 1 - (REACH if by is None else PERSONS_REACH))
+            rows = await connection.fetch(_PAGE, *asked, floor, by)
     items = await _changes(users, rows[:limit])
     if len(rows) > limit:
         return ChangePage(items, str(items[-1].sequence))
@@ -224,11 +205,6 @@ async def find_undo(
     async with ledger.connection("find an undo") as connection:
         rows = await connection.fetch(_UNDO, ledger_id, user_id, undone, operation_id)
     return next(iter(await _changes(users, rows)), None)
-
-
-async def _floor(connection: Connection, ledger_id: UUID, user_id: UUID, before: int) -> int:
-    floor: int = await connection.fetchval(_FLOOR, ledger_id, user_id, before, REACH)
-    return floor
 
 
 async def _changes(users: Database, rows: Sequence[asyncpg.Record]) -> list[Change]:

@@ -5,8 +5,8 @@ transaction of one term. The other terms are asked of each row. The way with the
 up to :data:`MANY`, so that counting costs little.
 
 Where all have many, the list is walked along in its own order, or along a way that comes in it, until the page is full:
-what is frequent fills it soon. Only the rows of words cannot be counted before; there :data:`WALKED` rows are walked,
-more of them where the first had some, and else all that have the words are read and sorted.
+what is frequent fills it soon. What may be rare all the same, after :data:`WALKED` rows, is read whole and sorted: the
+rows of words, which cannot be counted before, and any where a list goes by amount, along which rows lie scattered.
 """
 # Statements are put together here, of constants; what people typed is only ever a parameter's value.
 # ruff: noqa: S608
@@ -43,29 +43,30 @@ from infra.postgres.engine import Connection
 
 #: So many rows are many. Below it, to read and sort them all costs no more than to walk past what does not fit.
 MANY = 3000
-#: So many rows are walked before all that have some words are read; the second number where the first found some.
-WALKED = (256, 8192)
+#: So many rows are walked before all of a way are read instead.
+WALKED = 20_000
+#: For words so many, and more only where that many were found among them: all that have a rare word are soon read.
+_FIRST_WALKED = 256
 _SOME = 3
 _MINOR_MAX = 2**62
 
 #: Who asks is a member: $1 is the ledger and $2 the user in every statement.
 MEMBER = "EXISTS (SELECT FROM members WHERE ledger_id = $1 AND user_id = $2)"
-# OFFSET 0, here and below, keeps PostgreSQL from beginning elsewhere: how many rows there are it guesses, and we counted.
 #: An assertion covers transaction ``t``: one that stands and held, of its day or a later one, made after it.
 RECONCILED = """EXISTS (
   SELECT FROM postings q JOIN assertions held ON held.ledger_id = $1
     AND held.account_id IN (q.source_account_id, q.destination_account_id)
     AND held.lifted_at IS NULL AND held.stated_minor = held.computed_minor
     AND held.asserted_on >= t.booked_on AND held.sequence > t.sequence
-  WHERE q.ledger_id = $1 AND q.sequence = t.sequence OFFSET 0
+  WHERE q.ledger_id = $1 AND q.sequence = t.sequence
 )"""
 _POSTED = """EXISTS (
   SELECT FROM postings q WHERE q.ledger_id = $1 AND q.sequence = t.sequence
-    AND (q.source_account_id = ANY (?::uuid[]) OR q.destination_account_id = ANY (?::uuid[])) OFFSET 0
+    AND (q.source_account_id = ANY (?::uuid[]) OR q.destination_account_id = ANY (?::uuid[]))
 )"""
 _TAGGED = """EXISTS (
   SELECT FROM transaction_tags g WHERE g.ledger_id = $1 AND g.tag_key = ?
-    AND g.booked_on = t.booked_on AND g.transaction_id = t.id OFFSET 0
+    AND g.booked_on = t.booked_on AND g.transaction_id = t.id
 )"""
 #: As the index has it.
 _SAID = "to_tsvector('simple'::regconfig, t.words) @@ to_tsquery('simple'::regconfig, ?)"
@@ -268,7 +269,7 @@ _BY_AMOUNT = Way((_own("", by=("currency",)),), rank=8)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a list is found: along ``walk``, in its order; or all of ``gather``, sorted; or so where the former is long."""
+    """How a list is found: along ``walk``, in its order; or all of ``gather``, sorted, where the walk is too long."""
 
     walk: Way | None
     gather: Way | None = None
@@ -354,11 +355,10 @@ class Selection:
             if count < MANY:
                 return Plan(few) if few.gives(sort) else Plan(None, few)
         in_order = [way for way in self._ways if way.gives(sort)]
-        whole = _BY_DAY if _BY_DAY.gives(sort) else _BY_AMOUNT
-        return Plan(
-            min(in_order, key=lambda way: way.rank, default=whole),
-            next((way for way in self._ways if not way.counts), None),
-        )
+        by_day = _BY_DAY.gives(sort)
+        walk = min(in_order, key=lambda way: way.rank, default=_BY_DAY if by_day else _BY_AMOUNT)
+        gather = min(self._ways, key=lambda way: (way.counts, way.rank), default=_BY_DAY)
+        return Plan(walk, None if gather.counts and by_day else gather)
 
     async def choose_whole(self, connection: Connection, ledger_id: UUID) -> Way:
         """Choose how all of them are found, in no order."""
@@ -385,26 +385,32 @@ class Selection:
             way = plan.walk or plan.gather
             assert way is not None
             return self._rows(way, self._left(way), sort, limit, after)
-        short, long = (self._walked(plan.walk, sort, rows, limit, after) for rows in WALKED)
+        full = f"(SELECT count(*) FROM {{}}) = {limit}".format
+        walked = [("walked", WALKED, "true")]
+        if not plan.gather.counts:
+            some = f"(SELECT count(*) FROM glanced) BETWEEN {_SOME} AND {limit - 1}"
+            walked = [("glanced", _FIRST_WALKED, "true"), ("walked", WALKED, some)]
+        tables = [
+            f"{name} AS MATERIALIZED (SELECT * FROM ("
+            + self._walked(plan.walk, sort, rows, limit, after)
+            + f") {name} WHERE {condition})"
+            for name, rows, condition in walked
+        ]
         return (
-            "WITH short AS MATERIALIZED ("
-            + short
-            + "), long AS MATERIALIZED (SELECT * FROM ("
-            + long
-            + f") walked WHERE (SELECT count(*) FROM short) BETWEEN {_SOME} AND {limit - 1})"
-            + f" SELECT * FROM short WHERE (SELECT count(*) FROM short) = {limit}"
-            + f" UNION ALL SELECT * FROM long WHERE (SELECT count(*) FROM long) = {limit}"
-            + " UNION ALL SELECT * FROM ("
+            "WITH "
+            + joined(tables, ", ")
+            + "".join(f" SELECT * FROM {name} WHERE {full(name)} UNION ALL" for name, _, _ in walked)
+            + " SELECT * FROM ("
             + self._rows(plan.gather, self._left(plan.gather), sort, limit, after)
-            + f") gathered WHERE (SELECT count(*) FROM short) < {limit} AND (SELECT count(*) FROM long) < {limit}"
+            + f") gathered WHERE NOT ({' OR '.join(full(name) for name, _, _ in walked)})"
         )
 
     def _walked(self, way: Way, sort: Sort, rows: int, limit: int, after: Sequence[Any] | None) -> Sql:
         """Return the statement for those of the first so many rows of a way that fulfil the filter."""
-        conditions = joined(self._left(way) or [Sql("true")], " AND ")
-        order = sort.order(f"t.{column}" for column in sort.by)
         walked = self._rows(way, [], sort, rows, after)
-        return "SELECT t.* FROM (" + walked + ") t WHERE " + conditions + f" {order} LIMIT {limit}"
+        order = sort.order(f"t.{column}" for column in sort.by)
+        where = joined([Sql("true"), *map(_asked, self._left(way))], " AND ")
+        return "SELECT t.* FROM (" + walked + ") t WHERE " + where + f" {order} LIMIT {limit}"
 
     def whole(self, way: Way, columns: str) -> Sql:
         """Return the statement for these columns of all of them, ``t.id`` the first, in no order."""
@@ -418,12 +424,14 @@ class Selection:
         keys = [f"t.{column}" for column in sort.by]
         arms = []
         for lead in way.leads:
-            where = [*self._where(lead, conditions), *_behind(lead, sort, after)]
             if way.gives(sort):
                 first = lead.day if sort.by[0] == "booked_on" else keys[0]
                 columns = [first, *keys[1:]]
+                where = [*self._where(lead, conditions), *_behind(lead, sort, after)]
                 arms.append(lead.arm(_select(columns, lead), where, f" {sort.order(columns)} LIMIT {limit}"))
             else:
+                where = self._where(lead, [*conditions, *_behind(lead, sort, after)])
+                # OFFSET keeps PostgreSQL from walking along the list's order here, too.
                 found = lead.arm("SELECT t.*", where, " OFFSET 0")
                 arms.append(f"{_select(keys, lead)} FROM (" + found + f") t {sort.order(keys)} LIMIT {limit}")
         if len(arms) == 1 and way.leads[0].accounts is None:
@@ -432,8 +440,12 @@ class Selection:
         return f"SELECT DISTINCT ON ({', '.join(keys)}) t.* FROM (" + united + f") t {sort.order(keys)} LIMIT {limit}"
 
     def _where(self, lead: Lead, conditions: Sequence[Sql]) -> list[Sql]:
+        """Return the conditions besides the lead's own; only days that its index knows help to find its rows."""
         standing = [Sql("NOT t.deleted")] if lead.join else []
-        return [*standing, Sql(MEMBER), *self._days.conditions(lead.day), *conditions]
+        days = self._days.conditions(lead.day)
+        if "booked_on" in lead.by:
+            return [Sql(MEMBER), *standing, *days, *map(_asked, conditions)]
+        return [Sql(MEMBER), *standing, *map(_asked, [*days, *conditions])]
 
     def _left(self, way: Way) -> list[Sql]:
         """Return the conditions that the rows of a way do not fulfil by themselves."""
@@ -513,6 +525,11 @@ class Selection:
             if low <= high:
                 ranges.append(Range(list(codes), low, high))
         return ranges
+
+
+def _asked(condition: Sql) -> Sql:
+    """Return a condition that PostgreSQL can only ask of rows it has: by another index it would guess, and we counted."""
+    return "(" + condition + ") IS TRUE"
 
 
 def _select(columns: Sequence[str], lead: Lead) -> str:

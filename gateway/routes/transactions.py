@@ -10,10 +10,10 @@ from pydantic import Field
 
 from contracts.transactions import TransactionKind, TransactionSubmitted
 from gateway.auth import require_member
-from gateway.errors import FieldProblem, Invalid, NotFound
+from gateway.errors import NotFound
 from gateway.fields import AccountName, Amount, Body, Booked, CategoryName, Currency, Description
 from gateway.publishing import Publisher
-from gateway.queries.transactions import Cursor, Transaction, TransactionPage, find_transaction, list_transactions
+from gateway.queries.transactions import Transaction, TransactionPage, find_transaction, list_transactions
 from gateway.requests import WRITE, Asking, JsonRequest, asking_of
 from gateway.routes.answers import API, Accepted, JsonAnswer, accepted, answer_of, problems, settled
 from gateway.services import Services
@@ -147,7 +147,7 @@ async def _submit(
 
 async def _list(ledger_id: UUID, principal: Principal, ledger: Database, limit: int, cursor: str | None) -> JsonAnswer:
     page = await list_transactions(
-        ledger, ledger_id, principal.user_id, limit=limit, after=_cursor(cursor) if cursor is not None else None
+        ledger, ledger_id, principal.user_id, limit=limit, cursor=cursor
     )
     if not page.items:
         await require_member(ledger, ledger_id, principal)
@@ -159,11 +159,3 @@ async def _get(ledger_id: UUID, transaction_id: UUID, principal: Principal, ledg
     if transaction is None:
         raise NotFound("There is no such transaction in this ledger.", "transaction_id")
     return JsonAnswer(transaction)
-
-
-def _cursor(text: str) -> Cursor:
-    try:
-        return Cursor.parse(text)
-    except ValueError:
-        sentence = "This is not a cursor of ours. Send `next_cursor` of an earlier page, or none."
-        raise Invalid([FieldProblem("cursor", sentence)]) from None

@@ -122,9 +122,9 @@ class Household:
         """Make what most households begin with: accounts, and a second member."""
         fields = _BEGINNING[number - 1]
         if fields is None:
-            invited = [each.invitation_id for each in self.journal if isinstance(each, MemberInvited)]
+            known = [each.invitation_id for each in self.journal if isinstance(each, MemberInvited)]
             return InvitationAnswerSubmitted(
-                ledger_id=self.ledger_id, invitation_id=invited[0], answer=InvitationEnding.ACCEPTED
+                ledger_id=self.ledger_id, invitation_id=known[0], answer=InvitationEnding.ACCEPTED
             )
         if "role" in fields:
             return InvitationSubmitted(ledger_id=self.ledger_id, **invited(self._people[1]), **fields)

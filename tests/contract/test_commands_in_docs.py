@@ -23,7 +23,7 @@ def whole_commands(page: Path) -> list[str]:
         line.removeprefix("$ ")
         for block in _FENCED.findall(page.read_text(encoding="utf-8"))
         for line in block.splitlines()
-        if line.removeprefix("$ ").startswith("cash ")
+        if re.match(r"(\$ )?cash [a-z]", line)
     ]
 
 

@@ -25,7 +25,8 @@ def released(tmp_path: Path) -> Path:
     """A copy of what is committed, to be changed."""
     shutil.copytree(export.ROOT / export.SCHEMAS, tmp_path / export.SCHEMAS)
     (tmp_path / export.ASYNCAPI.parent).mkdir()
-    shutil.copy(export.ROOT / export.ASYNCAPI, tmp_path / export.ASYNCAPI)
+    for page in (export.ASYNCAPI, export.REFUSALS):
+        shutil.copy(export.ROOT / page, tmp_path / page)
     return tmp_path
 
 

@@ -84,6 +84,154 @@ def test_lists_go_on_where_they_ended(signed_in: Terminal) -> None:
     assert f"--cursor {page['next_cursor']}" in signed_in.cash("tx", "list", "--limit", "2").err
 
 
+def test_money_is_moved_split_tagged_and_found(signed_in: Terminal) -> None:
+    signed_in.cash("account", "open", "Savings")
+    moved = signed_in.cash("tx", "transfer", "50", "--to", "savings", "--date", "2026-01-01", "--json").json
+    shared = ("--split", "12.30 Household", "--split", "Eating out", "--tag", "trip", "--payee", "Rewe")
+    split = signed_in.cash("tx", "add", "42.30", *shared, "Big shop", "--date", "2026-01-02", "--json").json
+    refund = signed_in.cash("tx", "add", "2.30", "Household", "--refund", "--note", "one too many", "--json").json
+
+    assert (moved["kind"], moved["to_account"]["name"]) == ("transfer", "Savings")
+    parts = [(part["amount"], part["category"]["name"]) for part in split["splits"]]
+    assert parts == [("12.30", "Household"), ("30.00", "Eating out")]
+
+    def found(*words: str) -> list[str]:
+        listed = signed_in.cash("tx", "list", *words, "--json")
+        assert listed.code == ExitCode.OK, listed.err
+        return [item["id"] for item in listed.json["items"]]
+
+    assert found("category:Eating out", "amount:>40") == [split["id"]]
+    assert found("tag:trip OR kind:transfer", "--sort", "date") == [moved["id"], split["id"]]
+    assert found("-tag:trip", "date:2026-01") == [moved["id"]]
+    assert found("many", "--filter", "NOT kind:expense") == [refund["id"]]
+    assert signed_in.cash("tx", "list", "amount:>x").err.startswith("amount:>x\n")
+    assert "→ Savings" in signed_in.cash("tx", "list").out
+    totals = signed_in.cash("totals", "--period", "all", "--json").json["items"]
+    assert {line["name"]: line["amount"] for line in totals} == {"Household": "-10.00", "Eating out": "-30.00"}
+
+
+def test_what_is_changed_can_be_taken_back_and_brought_back(signed_in: Terminal) -> None:
+    recorded = signed_in.cash("tx", "add", "24.47", "Food", "milk", "--json").json
+    short = recorded["id"][:8]
+
+    def amount() -> str:
+        return str(signed_in.cash("tx", "show", recorded["id"], "--json").json["amount"])
+
+    edited = signed_in.cash("tx", "edit", short, "--amount", "25", "--tag", "trip", "--note", "two")
+    assert re.search(r"Amount\s+24\.47 EUR → 25\.00 EUR\nTags\s+— → trip\nNote\s+— → two", edited.out), edited.out
+    stale = signed_in.cash("tx", "edit", short, "--amount", "26", "--version", str(recorded["version"]))
+    assert stale.code == ExitCode.REFUSED
+    assert re.search(r"Amount\s+25\.00 EUR\s+26", stale.out)
+
+    undone = signed_in.cash("undo")
+    assert re.search(r"Amount\s+25\.00.*→ 24\.47", undone.out), undone
+    assert amount() == "24.47"
+    assert "Redone" in signed_in.cash("redo").out
+    assert amount() == "25.00"
+    signed_in.cash("undo")
+    gone = signed_in.cash("undo")
+    assert "which is deleted now" in gone.out, gone
+    assert signed_in.cash("undo").code == ExitCode.NOT_FOUND
+    assert signed_in.cash("tx", "list", "--json").json["items"] == []
+    assert signed_in.cash("redo").code == signed_in.cash("redo").code == ExitCode.OK
+    assert amount() == "25.00"
+    assert signed_in.cash("redo").code == ExitCode.NOT_FOUND
+    history = signed_in.cash("tx", "history", recorded["id"])
+    assert re.search(r"Amount: 24\.47.* → 25\.00", history.out), history
+    assert len(signed_in.cash("tx", "history", short, "--json").json["items"]) == 8
+    assert signed_in.cash("tx", "delete", short).out.startswith("Deleted: -25.00 EUR Food (milk)")
+    assert "deleted 25.00 EUR milk" in signed_in.cash("changes").out
+
+
+def test_accounts_are_opened_arranged_and_merged(signed_in: Terminal) -> None:
+    opened = ("Visa", "--kind", "liability", "--opening-balance", "-120.50", "--date", "2026-01-01")
+    assert signed_in.cash("account", "open", *opened).out == "Opened liability Visa with -120.50 EUR.\n"
+    for category in ("Food", "Groceries"):
+        signed_in.cash("tx", "add", "10", category, "--account", "visa", "--date", "2026-01-02")
+
+    assert signed_in.cash("account", "merge", "groceries", "food").out == "Merged Groceries into Food.\n"
+    assert re.search(r"Food\s+-20\.00 EUR", signed_in.cash("accounts").out)
+    assert "Undone" in signed_in.cash("undo").out
+    assert re.search(r"Food\s+-10\.00 EUR", signed_in.cash("accounts").out)
+    assert signed_in.cash("account", "rename", "Visa", "Card").code == ExitCode.OK
+    assert signed_in.cash("account", "arrange", "card", "--group", "Owed", "--position", "1").code == ExitCode.OK
+    assert re.search(r"Owed\s+Card\s+-140\.50 EUR", signed_in.cash("accounts").out)
+    assert signed_in.cash("account", "close", "card").code == ExitCode.REFUSED
+    register = signed_in.cash("account", "register", "Card", "--json").json["items"]
+    assert [line["balance"] for line in register] == ["-140.50", "-130.50", "-120.50"]
+    assert re.search(r"Card\s+-120\.50 EUR", signed_in.cash("balance", "card", "--on", "2026-01-01").out)
+    assert signed_in.cash("balance", "--known-at", "today").code == ExitCode.REFUSED
+
+
+def test_statements_are_held_against_the_books(signed_in: Terminal) -> None:
+    recorded = signed_in.cash("tx", "add", "10", "Food", "--date", "2026-01-02", "--json").json
+    differs = signed_in.cash("reconcile", "Cash", "-9.50", "--date", "2026-01-31")
+    holds = signed_in.cash("reconcile", "Cash", "-10", "--date", "2026-01-31", "--json").json
+
+    assert "the books have -10.00 EUR in Cash on 2026-01-31, 0.50 EUR less than the statement" in differs.out
+    assert recorded["id"][:8] in differs.out
+    assert holds["holds"] is True
+    assert signed_in.cash("tx", "show", recorded["id"], "--json").json["status"] == "reconciled"
+    refused = signed_in.cash("tx", "edit", recorded["id"], "--amount", "11")
+    assert (refused.code, refused.err.count("\n")) == (ExitCode.REFUSED, 1)
+    signed_in.cash("tx", "add", "1", "Food", "--date", "2026-01-30")
+    assert "agreed with its statement of 2026-01-31 and does not any more" in signed_in.cash("accounts").err
+    assert "holds no more" in signed_in.cash("assertions", "cash", "--broken").out
+    assert signed_in.cash("assertion", "lift", holds["id"][:8]).code == ExitCode.OK
+    assert signed_in.cash("tx", "edit", recorded["id"], "--amount", "11").code == ExitCode.OK
+
+
+def test_net_worth_is_converted_by_the_rates_somebody_entered(signed_in: Terminal, tmp_path: Path) -> None:
+    signed_in.cash("account", "open", "Dollars", "--currency", "USD", "--opening-balance", "100")
+    signed_in.cash("account", "open", "Yen", "--currency", "JPY", "--opening-balance", "5000")
+    exchanged = signed_in.cash("tx", "transfer", "50", "--from", "Dollars", "--to", "Cash", "--rate", "0.9", "--json")
+    rates = tmp_path / "rates.csv"
+    rates.write_text("date,currency,quote,rate\n2025-01-01,USD,EUR,0.8\n2026-01-01,USD,EUR,0.92\n")
+
+    assert (exchanged.json["kind"], exchanged.json["to_amount"]) == ("exchange", "45.00")
+    for _ in range(2):
+        assert "Entered 2 rates" in signed_in.cash("rates", "import", str(rates)).out
+    assert len(signed_in.cash("rates", "list", "--json").json["items"]) == 2
+    worth = signed_in.cash("net-worth")
+    assert re.search(r"50\.00 USD\s+1 USD = 0\.92 EUR \(2026-01-01\)\s+46\.00 EUR", worth.out), worth
+    assert re.search(r"Total\s+91\.00 EUR", worth.out)
+    assert "for want of a rate: 5000 JPY" in worth.err
+    assert signed_in.cash("rates", "add", "JPY", "EUR", "0.006", "--date", "2026-01-01").code == ExitCode.OK
+    assert re.search(r"Total\s+121\.00 EUR", signed_in.cash("net-worth").out)
+
+
+def test_a_household_shares_a_ledger(signed_in: Terminal, stack: LocalStack, tmp_path: Path) -> None:
+    ben = a_terminal(stack, tmp_path / "ben")
+    username = register(ben)
+    ben.cash("login", username, lines=f"{PASSWORD}\n")
+    home = {"CASH_LEDGER": "our home"}
+
+    assert signed_in.cash("ledger", "create", "Our home").code == ExitCode.OK
+    known = signed_in.cash("ledger", "invite", f"{username}@example.org", "--role", "viewer", **home)
+    unknown = signed_in.cash("ledger", "invite", f"x{username}@example.org", "--role", "viewer", **home)
+    assert known.code == unknown.code == ExitCode.OK
+    assert re.sub(r"[0-9a-f]{8}\b|until .*? UTC", "", known.out) == re.sub(
+        r"[0-9a-f]{8}\b|until .*? UTC", "", unknown.out
+    )
+    assert ben.cash("tx", "list", **home).code == ExitCode.NOT_FOUND
+    assert "Our home" in ben.cash("ledger", "invitations").out
+    assert "You are viewer of Our home now" in ben.cash("ledger", "accept", "our home").out
+
+    signed_in.cash("tx", "add", "10", "Food", "--ledger", "Our home")
+    assert len(ben.cash("tx", "list", "--json", **home).json["items"]) == 1
+    assert ben.cash("tx", "add", "5", "Food", **home).code == ExitCode.REFUSED
+    assert signed_in.cash("ledger", "role", username, "editor", **home).code == ExitCode.OK
+    assert ben.cash("tx", "add", "5", "Food", **home).code == ExitCode.OK
+    assert ben.cash("undo", **home).code == ExitCode.OK
+    assert username in signed_in.cash("changes", **home).out
+    assert signed_in.cash("tx", "list", "--json").json["items"] == []
+    assert signed_in.cash("ledger", "leave", "--yes", **home).code == ExitCode.REFUSED
+    assert signed_in.cash("ledger", "hand-over", username, "--yes", **home).code == ExitCode.OK
+    assert ben.cash("ledger", "members", "--json", **home).json["items"][0]["role"] == "editor"
+    assert signed_in.cash("ledger", "leave", "--yes", **home).code == ExitCode.OK
+    assert signed_in.cash("tx", "list", **home).code == ExitCode.NOT_FOUND
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,7 +13,9 @@ import pytest
 from contracts.accounts import AccountKind
 from contracts.members import Role
 from gateway.queries.balances import Knowledge, find_knowledge, list_balances
+from infra.local.stack import LocalStack
 from infra.postgres.engine import Database
+from tests.builders.gateway import Person, a_person
 from tests.builders.ledger_rows import LedgerRows, Move, Write
 
 pytestmark = pytest.mark.stack
@@ -116,9 +119,13 @@ async def test_balances_are_the_sums_of_what_was_posted(seed: int, ledger_readin
         expected = history.sums(on=day, known_at=known_at)
         assert await read(ledger_reading, rows, on=day, knowledge=knowledge) == expected, (seed, day, known_at)
         # Whichever side of what is known is summed, it comes to the same.
-        for last in (0, 10**12):
-            one_side = Knowledge(knowledge.sequence, last, True)
-            assert await read(ledger_reading, rows, on=day, knowledge=one_side) == expected, (seed, day, known_at)
+        account = history.random.choice([*history.assets, *history.categories])
+        of_account = {key: minor for key, minor in expected.items() if key[0] == account}
+        for last in (0, knowledge.sequence, 10**12):
+            asked = {"on": day, "knowledge": Knowledge(knowledge.sequence, last, True)}
+            assert await read(ledger_reading, rows, **asked) == expected, (seed, day, known_at)
+            found = await read(ledger_reading, rows, account_id=account, **asked)
+            assert found == of_account, (seed, day, known_at, account)
 
 
 async def test_what_was_known_stays_the_same_whatever_is_recorded_after(
@@ -236,3 +243,73 @@ async def test_reading_while_more_is_recorded_never_mixes_the_two(ledger_reading
         assert sum((await read(ledger_reading, rows, on=date(2024, 1, 12))).values()) == 0
         assert (await read(ledger_reading, rows, knowledge=knowledge))[bank, "EUR"] == 1
     await task
+
+
+@pytest.fixture(scope="module")
+def ann(stack: LocalStack) -> Iterator[Person]:
+    with a_person(stack) as person:
+        yield person
+
+
+def test_balances_are_read_over_http(ann: Person) -> None:
+    path = f"/ledgers/{ann.ledger_id}/balances"
+    assert ann.get(path).json() == {"on": None, "known_at": None, "items": []}
+    ann.record(amount="10.00", category="Groceries", date="2026-03-02")
+    ann.record(amount="2.50", category="Groceries", date="2026-03-20")
+    ann.post("/accounts", {"name": "Wallet", "kind": "asset", "currency": "JPY"}, prefer="wait=10")
+
+    now = ann.get(path).json()["items"]
+    assert [(each["account"]["name"], each["account"]["kind"], each["amount"], each["currency"]) for each in now] == [
+        ("Cash", "asset", "-12.50", "EUR"),
+        ("Groceries", "expense", "12.50", "EUR"),
+    ]
+    on_a_day = ann.get(path, on="2026-03-19").json()
+    assert on_a_day["on"] == "2026-03-19"
+    assert [each["amount"] for each in on_a_day["items"]] == ["-10.00", "10.00"]
+    for named in ("cash", now[0]["account"]["id"]):
+        assert ann.get(path, account=named).json()["items"] == now[:1]
+    empty = ann.get(path, account="Wallet").json()["items"]
+    assert [(each["amount"], each["currency"]) for each in empty] == [("0", "JPY")]
+    long_ago = ann.get(path, known_at="2020-01-01T00:00:00+01:00").json()
+    assert (long_ago["known_at"], long_ago["items"]) == ("2020-01-01T00:00:00+01:00", [])
+
+
+@pytest.mark.parametrize("seconds", [0, 15, -3600])
+def test_what_may_not_all_be_known_yet_is_refused(ann: Person, seconds: int) -> None:
+    moment = datetime.now(UTC) - timedelta(seconds=seconds)
+    answer = ann.get(f"/ledgers/{ann.ledger_id}/balances", known_at=moment.isoformat())
+
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "known_at"
+    assert "30 seconds" in error["detail"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "status"),
+    [
+        ({"on": "yesterday"}, "on", 400),
+        ({"on": "2026-03-01T00:00:00Z"}, "on", 400),
+        ({"known_at": "2026-03-01"}, "known_at", 400),
+        ({"known_at": "2026-03-01T00:00:00"}, "known_at", 400),
+        ({"account": ""}, "account", 400),
+        ({"account": "a\x00b"}, "account", 400),
+        ({"account": "Nowhere"}, "account", 404),
+        ({"account": str(uuid4())}, "account", 404),
+        ({"accounts": "Cash"}, "accounts", 400),
+        ({"on": ["2026-03-01", "2026-03-02"]}, "on", 400),
+    ],
+)
+def test_each_parameter_that_is_wrong_is_named(ann: Person, asked: Any, field: str, status: int) -> None:
+    answer = ann.get(f"/ledgers/{ann.ledger_id}/balances", **asked)
+
+    assert answer.status_code == status, answer.text
+    assert [each["field"] for each in answer.json()["errors"]] == [field]
+
+
+def test_a_strangers_balances_are_not_there(ann: Person, stack: LocalStack) -> None:
+    with a_person(stack) as bob:
+        for asked in ({}, {"on": "2026-03-01"}, {"known_at": "2026-03-01T00:00:00Z"}, {"account": "Cash"}):
+            answer = bob.get(f"/ledgers/{ann.ledger_id}/balances", **asked)
+            assert answer.status_code == 404
+            assert [each["field"] for each in answer.json()["errors"]] == ["ledger_id"]

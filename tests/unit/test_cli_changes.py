@@ -158,7 +158,7 @@ def test_the_log_says_who_did_what(api: Api) -> None:
 
     rows = cells(ended.out)[1:]
     assert rows[0] == ["30", "2026-03-31 10:00", "88888888", "deleted 24.47 EUR Weekly shop (takes back 29)"]
-    assert rows[1][3:] == ["recorded expense 24.47 EUR Weekly shop", "undone by 30"]
+    assert rows[1][3] == "recorded expense 24.47 EUR Weekly shop (undone by 30)"
     assert [row[3] for row in rows[2:]] == [
         "changed to 24.47 EUR Rewe · Weekly shop",
         "changed 24.47 EUR Weekly shop",
