@@ -209,12 +209,6 @@ def _true_or_false(value: object) -> object:
     return value
 
 
-def _calendar_day(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-        raise ValueError("not a day")
-    return value
-
-
 _DAY_OR_MOMENT: TypeAdapter[datetime | date] = TypeAdapter(text.DayOrMoment)
 
 
@@ -241,8 +235,7 @@ CursorText = Annotated[
 ]
 Flag = Annotated[bool, BeforeValidator(_true_or_false), saying("Send true or false.")]
 Day = Annotated[
-    date,
-    BeforeValidator(_calendar_day),
+    text.Day,
     saying("Send a day that exists, as 2024-09-19."),
     Field(examples=["2024-09-19"]),
 ]

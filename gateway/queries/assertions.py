@@ -141,20 +141,40 @@ ORDER BY s.asserted_on DESC, s.sequence DESC LIMIT $4
 
 def _posted(side: str, other: str, sign: str) -> str:
     return f"""
-    (SELECT '{side}' AS side, sequence, transaction_id, booked_on, {sign}amount_minor AS minor, currency,
+    (SELECT '{side}' AS found_by, sequence, transaction_id, booked_on, {sign}amount_minor AS minor, currency,
             {other}_account_id AS other_id
      FROM postings
      WHERE ledger_id = $1 AND {side}_account_id = $3 AND booked_on <= $4 AND {MEMBER}
+       AND booked_on > coalesce((SELECT asserted_on FROM covering), '-infinity')
      ORDER BY booked_on DESC LIMIT $5)
     """  # noqa: S608
 
 
-# An assertion that held covers what the ledger knew then of the days until its own.
+_COVERS = "s.ledger_id = $1 AND s.account_id = $3 AND s.lifted_at IS NULL AND s.stated_minor = s.computed_minor"
+# An assertion that held covers what the ledger knew then of the days until its own. So what none covers is booked after
+# the latest one's day, or was recorded after it: years of covered rows are not looked at.
 _UNCLEARED = f"""
-WITH posted AS MATERIALIZED (
+WITH covering AS MATERIALIZED (
+  SELECT s.asserted_on, s.sequence FROM assertions s
+  WHERE {_COVERS} AND {MEMBER} ORDER BY s.asserted_on DESC, s.sequence DESC LIMIT 1
+),
+late AS MATERIALIZED (
+  SELECT * FROM postings
+  WHERE ledger_id = $1 AND sequence > (SELECT sequence FROM covering) AND {MEMBER}
+  ORDER BY sequence DESC LIMIT $5
+),
+posted AS MATERIALIZED (
   {_posted("destination", "source", "")} UNION ALL {_posted("source", "destination", "-")}
+  UNION ALL
+  SELECT 'late', sequence, transaction_id, booked_on,
+         CASE WHEN destination_account_id = $3 THEN amount_minor ELSE -amount_minor END, currency,
+         CASE WHEN destination_account_id = $3 THEN source_account_id ELSE destination_account_id END
+  FROM late
+  WHERE $3 IN (source_account_id, destination_account_id)
+    AND booked_on <= least((SELECT asserted_on FROM covering), $4)
 )
-SELECT coalesce((SELECT max(count) FROM (SELECT count(*) FROM posted GROUP BY side) counted), 0) >= $5 AS more, found.*
+SELECT greatest((SELECT count(*) FROM late),
+                (SELECT max(count) FROM (SELECT count(*) FROM posted GROUP BY found_by) counted)) >= $5 AS more, found.*
 FROM (SELECT) nothing
 LEFT JOIN (
   SELECT t.id, t.booked_on, t.booked_at, t.description, t.payee, posted.currency, sum(posted.minor) AS minor,
@@ -165,8 +185,7 @@ LEFT JOIN (
   JOIN accounts r ON r.ledger_id = $1 AND r.id = o.root_id
   WHERE NOT t.deleted AND t.status = 'pending' AND NOT EXISTS (
     SELECT FROM assertions s
-    WHERE s.ledger_id = $1 AND s.account_id = $3 AND s.asserted_on >= posted.booked_on AND s.lifted_at IS NULL
-      AND s.stated_minor = s.computed_minor AND s.sequence > posted.sequence
+    WHERE {_COVERS} AND s.asserted_on >= posted.booked_on AND s.sequence > posted.sequence
   )
   GROUP BY t.id, t.booked_on, t.booked_at, t.description, t.payee, posted.currency
   ORDER BY t.booked_on DESC, t.booked_at DESC, t.id DESC LIMIT $6

@@ -17,8 +17,8 @@ from gateway.queries.users import find_usernames
 from infra.postgres.engine import Database
 
 SEQUENCE_MAX = 2**63 - 1
-#: On how many journal entries a page looks back, and one of a single person's changes; the cursor goes on from there. So
-#: a page costs the same however large the ledger is, and whoever writes how seldom in it.
+#: On how many journal entries a page looks back, and one of a single person's changes; the cursor goes on from there.
+#: So a page costs the same however large the ledger is, and however seldom somebody writes in it.
 REACH = 500
 PERSONS_REACH = 2000
 

@@ -20,6 +20,8 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from contracts.accounts import CATEGORY_KINDS
 from contracts.filters import (
     Amounts,
@@ -39,6 +41,7 @@ from contracts.filters import (
 )
 from contracts.money import exponent_of
 from contracts.text import name_key
+from contracts.transactions import TransactionKind
 from infra.postgres.engine import Connection
 
 #: So many rows are many. Below it, to read and sort them all costs no more than to walk past what does not fit.
@@ -75,6 +78,13 @@ _NAMED = f"""
 SELECT named.id, named.name_key, named.kind, merged.id AS account_id
 FROM accounts named JOIN accounts merged ON merged.ledger_id = $1 AND merged.root_id = named.root_id
 WHERE named.ledger_id = $1 AND {MEMBER} AND (named.name_key = ANY ($3::text[]) OR named.id = ANY ($4::uuid[]))
+"""
+#: Those through which exchanges and opening balances go.
+_EQUITY = f"SELECT id FROM accounts WHERE ledger_id = $1 AND {MEMBER} AND kind = 'equity' ORDER BY id"
+_ASSERTED = f"""
+SELECT account_id, max(asserted_on) AS until FROM assertions
+WHERE ledger_id = $1 AND {MEMBER} AND lifted_at IS NULL AND stated_minor = computed_minor
+GROUP BY account_id ORDER BY account_id
 """
 _CURRENCIES = f"SELECT DISTINCT currency FROM balances WHERE ledger_id = $1 AND {MEMBER} ORDER BY currency"
 
@@ -197,17 +207,23 @@ def _transactions(condition: str) -> str:
     return f"CROSS JOIN LATERAL (SELECT t.* FROM transactions t WHERE t.ledger_id = $1 AND {condition} OFFSET 0) t"
 
 
-def _posted(side: str, accounts: Sequence[UUID]) -> Lead:
-    return Lead(
-        Sql(f"p.ledger_id = $1 AND p.{side}_account_id = one.id"),
-        "postings p",
-        # A posting that was taken back has another sequence than its transaction.
-        _transactions("t.id = p.transaction_id AND t.sequence = p.sequence"),
-        "p.booked_on",
-        ("booked_on",),
-        accounts,
-        repeats=True,
-    )
+def _posted(accounts: Sequence[UUID], until: date | None = None) -> tuple[Lead, Lead]:
+    """Return the postings of accounts, those from and those to them, until a day."""
+
+    def lead(side: str) -> Lead:
+        days = joined([Sql(""), *Span(last=until).conditions("p.booked_on")], " AND ")
+        return Lead(
+            f"p.ledger_id = $1 AND p.{side}_account_id = one.id" + days,
+            "postings p",
+            # A posting that was taken back has another sequence than its transaction.
+            _transactions("t.id = p.transaction_id AND t.sequence = p.sequence"),
+            "p.booked_on",
+            ("booked_on",),
+            accounts,
+            repeats=True,
+        )
+
+    return lead("source"), lead("destination")
 
 
 def _tagged(key: str) -> Lead:
@@ -277,35 +293,49 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a ledger knows of what a filter names: accounts by field and text, and its currencies."""
+    """What a ledger knows of what a filter says.
+
+    Args:
+        accounts: by field and text, the account named so with those merged into it.
+        currencies: that amounts may be of.
+        equity: the accounts through which exchanges and opening balances go.
+        asserted: the accounts that assertions cover, each with the last day that is covered.
+    """
 
     accounts: Mapping[tuple[Field, str], Sequence[UUID]] = field(default_factory=dict)
     currencies: Sequence[str] = ()
+    equity: Sequence[UUID] = ()
+    asserted: Mapping[UUID, date] = field(default_factory=dict)
 
 
 async def find_names(connection: Connection, ledger_id: UUID, user_id: UUID, what: Filter) -> Names:
-    """Find the accounts that a filter names, each with those merged into it, and the currencies amounts may be of.
+    """Find what a ledger knows of what a filter says, for one of its members; each only where the filter needs it.
 
     Raises:
         FilterError: it names an account that this ledger does not have, or a category as one.
     """
     terms = list(terms_of(what))
-    currencies: Sequence[str] = ()
-    if any(isinstance(term, Amounts) for term in terms):
-        currencies = [row["currency"] for row in await connection.fetch(_CURRENCIES, ledger_id, user_id)]
-    named = [term for term in terms if isinstance(term, Is) and term.what in (Field.ACCOUNT, Field.CATEGORY)]
-    if not named:
-        return Names(currencies=currencies)
-    keys = [name_key(term.value) for term in named]
-    ids = [id_in(term.value) for term in named]
-    rows = await connection.fetch(_NAMED, ledger_id, user_id, keys, [each for each in ids if each])
+    fields = {term.what for term in terms if isinstance(term, Is)}
+
+    async def ask(statement: str, *arguments: Any) -> Sequence[asyncpg.Record]:
+        return await connection.fetch(statement, ledger_id, user_id, *arguments)
+
     accounts: dict[tuple[Field, str], Sequence[UUID]] = {}
-    for term, key, wanted in zip(named, keys, ids, strict=True):
-        found = [row for row in rows if (row["id"] == wanted if wanted else row["name_key"] == key)]
-        if wrong := _wrong_name(term, found[0]["kind"] if found else None):
-            raise FilterError(term.position, wrong)
-        accounts[term.what, term.value] = [row["account_id"] for row in found]
-    return Names(accounts, currencies)
+    if named := [term for term in terms if isinstance(term, Is) and term.what in (Field.ACCOUNT, Field.CATEGORY)]:
+        keys, ids = [name_key(term.value) for term in named], [id_in(term.value) for term in named]
+        rows = await ask(_NAMED, keys, [each for each in ids if each])
+        for term, key, wanted in zip(named, keys, ids, strict=True):
+            found = [row for row in rows if (row["id"] == wanted if wanted else row["name_key"] == key)]
+            if wrong := _wrong_name(term, found[0]["kind"] if found else None):
+                raise FilterError(term.position, wrong)
+            accounts[term.what, term.value] = [row["account_id"] for row in found]
+    of_amounts = any(isinstance(term, Amounts) for term in terms)
+    return Names(
+        accounts,
+        [row["currency"] for row in await ask(_CURRENCIES)] if of_amounts else [],
+        [row["id"] for row in await ask(_EQUITY)] if Field.KIND in fields else [],
+        {row["account_id"]: row["until"] for row in await ask(_ASSERTED)} if Field.STATUS in fields else {},
+    )
 
 
 def id_in(name: str) -> UUID | None:
@@ -476,10 +506,13 @@ class Selection:
                 return Sql("(t.payee_key IS NOT NULL AND t.payee_key = ?)", name_key(value))
             case Is(Field.EXTERNAL, value):
                 return Sql("(t.external_id IS NOT NULL AND t.external_id = ?)", value)
-            case Is(Field.STATUS, Status.RECONCILED):
-                return Sql(RECONCILED)
             case Is(Field.STATUS, value):
-                return Sql(f"(t.status = ? AND NOT {RECONCILED})", value)
+                reconciled = RECONCILED if self._names.asserted else "false"
+                return (
+                    Sql(reconciled)
+                    if value == Status.RECONCILED
+                    else Sql(f"(t.status = ? AND NOT {reconciled})", value)
+                )
             case Is(Field.KIND, value):
                 return Sql("t.kind = ?", value)
             case Is(_, value):
@@ -497,6 +530,11 @@ class Selection:
                     return None
                 leads = tuple(lead for way in ways for lead in way.leads)
                 return Way(leads, max(way.rank for way in ways), all(way.counts for way in ways))
+            case Is(Field.STATUS, Status.RECONCILED):
+                asserted = self._names.asserted
+                return Way(_posted(list(asserted), max(asserted.values(), default=None)), rank=7)
+            case Is(Field.KIND, TransactionKind.EXCHANGE | TransactionKind.OPENING):
+                return Way(_posted(self._names.equity), rank=0)
             case Is(Field.EXTERNAL, value):
                 return Way((_own(" AND t.external_id = ?", value),), rank=0)
             case Is(Field.TAG, value):
@@ -506,7 +544,7 @@ class Selection:
             case Is(Field.ACCOUNT | Field.CATEGORY as named, value):
                 accounts = self._names.accounts[named, value]
                 rank = 3 if named is Field.CATEGORY else 6
-                return Way((_posted("source", accounts), _posted("destination", accounts)), rank)
+                return Way(_posted(accounts), rank)
             case Says(text):
                 return Way((_own(f" AND t.words <> '' AND {_SAID}", _query_of(text)),), rank=4, counts=False)
             case Amounts():
@@ -528,7 +566,7 @@ class Selection:
 
 
 def _asked(condition: Sql) -> Sql:
-    """Return a condition that PostgreSQL can only ask of rows it has: by another index it would guess, and we counted."""
+    """Return a condition that PostgreSQL can only ask of rows it has: which index is best it guesses; we counted."""
     return "(" + condition + ") IS TRUE"
 
 

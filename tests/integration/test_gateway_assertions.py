@@ -176,6 +176,45 @@ async def test_every_assertion_is_compared_with_the_sum_of_its_day(
     assert [each.id for each in await reading.all(account_id=accounts[1])] == of_bank, seed
 
 
+async def test_what_no_assertion_covers_is_found_wherever_it_is(
+    rows: LedgerRows, reading: Reading, write: Write
+) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    chance = random.Random(seed)
+    cash, bank, food = rows.account("Cash"), rows.account("Bank"), rows.category("Food")
+    made: list[tuple[UUID, date, int, bool]] = []
+    held: list[tuple[date, int]] = []
+    asserted = []
+    for _ in range(150):
+        on = date(2025, 1, 1) + timedelta(days=chance.randrange(200))
+        if chance.random() < 0.1:
+            holds, lifted = chance.random() < 0.6, chance.random() < 0.2
+            stated = rows.balance(cash, on=on) + (0 if holds else 1)
+            asserted.append((rows.assertion(cash, on, stated, lifted_at=rows.recorded_at if lifted else None), on))
+            if holds and not lifted:
+                held.append((on, rows.sequence))
+        elif made and chance.random() < 0.1:
+            gone, *_ = made.pop(chance.randrange(len(made)))
+            rows.delete(gone)
+        else:
+            source, destination = chance.sample([cash, bank, food], 2)
+            pending = chance.random() < 0.8
+            status = TransactionStatus.PENDING if pending else TransactionStatus.CLEARED
+            transaction = rows.transaction(Move(source, destination, 100), on=on, status=status)
+            made.append((transaction, on, rows.sequence, pending and cash in (source, destination)))
+    await write(rows)
+
+    for assertion_id, day in asserted:
+        expected = {
+            transaction
+            for transaction, on, sequence, wanted in made
+            if wanted and on <= day and not any(until >= on and known > sequence for until, known in held)
+        }
+        found = await reading.one(assertion_id)
+        assert {each.transaction_id for each in found.uncleared} == expected, (seed, day)
+        assert not found.uncleared_more
+
+
 async def test_many_uncleared_rows_are_said_to_be_more(rows: LedgerRows, reading: Reading, write: Write) -> None:
     cash, food = rows.account("Cash"), rows.category("Food")
     for number in range(UNCLEARED_MAX + 1):
