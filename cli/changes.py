@@ -8,7 +8,7 @@ import typer
 from cli.client import Client, connect
 from cli.ledger_choice import Ledger, LedgerOption, chosen_ledger
 from cli.naming import find_whole, short
-from cli.output import ExitCode, Json, fail, note, say, show_json, show_record, show_table
+from cli.output import ExitCode, Failure, Json, fail, note, say, show_json, show_record, show_table
 from cli.pages import Cursor, Everything, Limit, list_pages, read_pages
 from cli.servers import UrlOption
 from cli.transaction_tables import differences, label_of, utc
@@ -230,8 +230,12 @@ def _take_back(client: Client, books: Ledger, number: int, done: str, *, json: b
     if json:
         show_json(made)
         return
-    label, lines = _effect(client, books, made)
-    say(f"{done}: change {number}, {label}.")
+    try:
+        label, lines = _effect(client, books, made)
+    except Failure:
+        # It is done, whether it can be described or not.
+        label, lines = "", []
+    say(f"{done}: change {number}{label and f', {label}'}.")
     if lines:
         show_record({name: f"{before} → {after}" for name, before, after in lines})
     back = "redo" if done == "Undone" else "undo"

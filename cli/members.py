@@ -33,6 +33,8 @@ def list_members(ledger: LedgerOption = None, url: UrlOption = None, json: Json 
         members = client.call("GET", chosen_ledger(client, ledger).path("/members")).body
     if json:
         show_json(members)
+    elif not members["items"]:
+        say("Your personal ledger opens with your first transaction: cash tx add 24.47 Groceries")
     else:
         rows = [
             (member["username"], member["role"], utc(member["joined_at"]), short(member["user_id"]))

@@ -88,6 +88,8 @@ def list_assertions(
         items, next_cursor = read_pages(pages, cursor)
     if json:
         show_json({"items": items, "next_cursor": next_cursor})
+    elif broken and not items:
+        say("Every balance that agreed once does so still.")
     elif not items:
         say(f"No balance was asserted; hold one against the books: cash reconcile{books.option} ACCOUNT BALANCE")
     else:

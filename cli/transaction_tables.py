@@ -34,7 +34,8 @@ def show_transactions(items: Sequence[Mapping[str, Any]], *, title: str | None =
 
 def signed_amount(item: Mapping[str, Any]) -> str:
     """Return a transaction's amount as the account sees it: ``-24.47 EUR`` for an expense."""
-    sign = "-" if item["kind"] == TransactionKind.EXPENSE else ""
+    owed = item["kind"] == TransactionKind.OPENING and item["postings"][0]["source"]["id"] == item["account"]["id"]
+    sign = "-" if owed or item["kind"] == TransactionKind.EXPENSE else ""
     return f"{sign}{item['amount']} {item['currency']}"
 
 
@@ -51,7 +52,8 @@ def purpose_of(item: Mapping[str, Any]) -> str:
 def label_of(item: Mapping[str, Any]) -> str:
     """Return a transaction in a few words."""
     words = " · ".join(filter(None, (item.get("payee"), item["description"])))
-    return f"{signed_amount(item)} {purpose_of(item)}{f' ({words})' if words else ''} of {item['date']}"
+    about = filter(None, (signed_amount(item), purpose_of(item), f"({words})" if words else "", f"of {item['date']}"))
+    return " ".join(about)
 
 
 def facts_of(item: Mapping[str, Any]) -> dict[str, str]:

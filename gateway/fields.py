@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from contracts import accounts, text, users
 from contracts.money import UnknownCurrency, exponent_of
+from contracts.transactions import TransactionKind, TransactionStatus
 
 _UNPRINTED = r"\s\x00-\x1f\x7f-\x9f"
 #: Brackets are for addresses without a name (RFC 5321), to which no mail goes.
@@ -88,8 +89,8 @@ def _password(password: str) -> str:
 Amount = Annotated[
     text.DecimalText,
     saying(
-        'Send the amount as a decimal string such as "24.47": up to 16 digits, a point and up to 8 decimals; '
-        "no sign, no exponent, not a JSON number."
+        'Send the amount as a decimal string such as "24.47": digits with a point, no separators, no exponent, not a '
+        "JSON number."
     ),
 ]
 CategoryName = Annotated[
@@ -111,6 +112,35 @@ Description = Annotated[
     text.Description,
     saying("Describe it in one line of up to 500 characters, without control characters."),
     Field(description="What it was about, one line.", examples=["Milk and bread"]),
+]
+Kind = Annotated[TransactionKind, saying("Send one of expense, income, refund, transfer or exchange, or leave it out.")]
+TargetName = Annotated[
+    text.Name,
+    saying("Name an account, or give its id: one line of 1 to 100 characters, without control characters."),
+    Field(description="Name or id of the account that a transfer goes to.", examples=["Savings"]),
+]
+ArrivingAmount = Annotated[Amount, Field(description="What arrives of an exchange, in the currency of to_account.")]
+Payee = Annotated[
+    text.Line,
+    saying("Name who was paid, or who paid, in one line without control characters."),
+    Field(description="Who was paid, or who paid.", examples=["Market hall"]),
+]
+Tags = Annotated[
+    list[text.Line],
+    Field(max_length=1000, description="Words to find it by.", examples=[["holiday"]]),
+    saying("Send tags as a list of strings, each one line without control characters."),
+]
+Note = Annotated[
+    text.Note,
+    saying("Write a note of up to 2,000 characters, without control characters but line feeds."),
+]
+ExternalId = Annotated[
+    text.ExternalId,
+    saying("Send the id as one line of 1 to 255 characters, without control characters."),
+    Field(description="What another system calls it."),
+]
+Status = Annotated[
+    TransactionStatus, saying("Send pending or cleared; what a balance assertion covers is reconciled by itself.")
 ]
 Currency = Annotated[
     text.CurrencyCode,
@@ -275,6 +305,17 @@ SignedAmount = Annotated[
 Rate = Annotated[
     text.RateText,
     saying('Send the rate as a decimal string such as "1.0842": up to 12 digits, a point and up to 12 decimals.'),
+]
+FilterText = Annotated[
+    str,
+    Field(
+        description=(
+            'Terms such as `category:"Eating out"`, `payee:Rossi`, `tag:holiday`, `amount:>10`, `date:2026-03`, '
+            "`status:pending`, or words of the description, payee or note; all of them, but with `OR`, `NOT` and "
+            "parentheses. A 400 names the character that is wrong."
+        ),
+        examples=["category:Groceries amount:>10 -tag:holiday"],
+    ),
 ]
 
 #: Fields of messages that are called otherwise in HTTP.

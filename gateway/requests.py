@@ -167,6 +167,7 @@ _SENTENCES = {
     "extra_forbidden": "There is no such field.",
     "model_type": "Send a JSON object.",
     "model_attributes_type": "Send a JSON object.",
+    "tuple_type": "Send a list.",
 }
 
 

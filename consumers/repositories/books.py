@@ -63,14 +63,14 @@ _MEMBERS = """
     FROM unnest($1::uuid[], $2::uuid[]) AS wanted (ledger_id, user_id) JOIN members USING (ledger_id, user_id)
 """
 _ALL_MEMBERS = "SELECT ledger_id, user_id, role FROM members WHERE ledger_id = ANY ($1::uuid[])"
-_INVITATION = "SELECT ledger_id, id, invited_user_id, role, expires_at, ending IS NULL AS open"
+_INVITATION = "ledger_id, id, invited_user_id, role, expires_at, ending IS NULL AS open"
 _OPEN_INVITATIONS = f"""
-    {_INVITATION} FROM invitations WHERE ledger_id = ANY ($1::uuid[]) AND ending IS NULL
-"""  # constants of this module, here and below
+    SELECT {_INVITATION} FROM invitations WHERE ledger_id = ANY ($1::uuid[]) AND ending IS NULL
+"""  # noqa: S608  # constants of this module, here and below
 _INVITATIONS = f"""
-    {_INVITATION}
+    SELECT {_INVITATION}
     FROM unnest($1::uuid[], $2::uuid[]) AS wanted (ledger_id, id) JOIN invitations USING (ledger_id, id)
-"""
+"""  # noqa: S608
 _ACCOUNT = "ledger_id, id, kind, name, currency, closed, merged_into, group_name, position, version, state_of"
 _ACCOUNTS = f"""
     SELECT {_ACCOUNT}

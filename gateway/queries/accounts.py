@@ -12,6 +12,7 @@ from contracts.accounts import AccountKind
 from contracts.money import format_minor
 from contracts.text import name_key
 from gateway.queries.assertions import BrokenAssertion, list_broken_of
+from gateway.queries.balances import ACCOUNT_ORDER, MEMBER
 from gateway.queries.transactions import NamedAccount
 from infra.postgres.engine import Database
 
@@ -58,9 +59,6 @@ class FoundAccount(msgspec.Struct, frozen=True):
     currency: str | None
 
 
-_MEMBER = "EXISTS (SELECT FROM members WHERE ledger_id = $1 AND user_id = $2)"
-# People read what they own and owe first.
-_ORDER = "array_position('{asset,liability,income,expense,equity}'::text[], kind), position, group_name, name_key"
 _COLUMNS = """
 a.id, a.name, a.kind, a.currency, a.group_name, a.position, a.closed, a.version, a.opened_at,
 held.currency AS balance_currency, held.balance_minor
@@ -75,9 +73,9 @@ LEFT JOIN LATERAL (
 """
 _LIST = f"""
 WITH a AS MATERIALIZED (
-  SELECT *, row_number() OVER (ORDER BY {_ORDER}) AS place
-  FROM accounts
-  WHERE ledger_id = $1 AND merged_into IS NULL AND ($3 OR NOT closed) AND {_MEMBER}
+  SELECT r.*, row_number() OVER (ORDER BY {ACCOUNT_ORDER}) AS place
+  FROM accounts r
+  WHERE r.ledger_id = $1 AND r.merged_into IS NULL AND ($3 OR NOT r.closed) AND {MEMBER}
   ORDER BY place LIMIT $4
 )
 SELECT {_COLUMNS} FROM a {_HELD} ORDER BY a.place, held.currency
@@ -87,12 +85,12 @@ SELECT {_COLUMNS}, target.id AS target_id, target.name AS target_name
 FROM accounts a
 LEFT JOIN accounts target ON target.ledger_id = a.ledger_id AND target.id = a.merged_into
 {_HELD}
-WHERE a.ledger_id = $1 AND a.id = $3 AND {_MEMBER}
+WHERE a.ledger_id = $1 AND a.id = $3 AND {MEMBER}
 ORDER BY held.currency
 """  # noqa: S608
 _ROOT = "r.id, r.name, r.kind, r.currency FROM accounts a JOIN accounts r ON r.ledger_id = $1 AND r.id = a.root_id"
-_BY_ID = f"SELECT {_ROOT} WHERE a.ledger_id = $1 AND a.id = $3 AND {_MEMBER}"
-_BY_NAME = f"SELECT {_ROOT} WHERE a.ledger_id = $1 AND a.name_key = $3 AND {_MEMBER}"
+_BY_ID = f"SELECT {_ROOT} WHERE a.ledger_id = $1 AND a.id = $3 AND {MEMBER}"
+_BY_NAME = f"SELECT {_ROOT} WHERE a.ledger_id = $1 AND a.name_key = $3 AND {MEMBER}"
 
 
 async def list_accounts(

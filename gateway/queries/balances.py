@@ -120,7 +120,7 @@ def balance_on(pair: str) -> str:
     """  # noqa: S608
 
 
-#: The order in which people read accounts ``r``.
+#: The order in which accounts ``r`` are listed: what is owned and owed first, then as people arranged it.
 ACCOUNT_ORDER = """
 array_position('{asset,liability,income,expense,equity}'::text[], r.kind), r.position, r.group_name, r.name_key
 """

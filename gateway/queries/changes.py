@@ -86,7 +86,8 @@ def _shown(page: str) -> str:
     SELECT page.sequence, page.type, page.recorded_at, page.user_id, page.subject_id, page.undoes,
            CASE page.sequence WHEN t.version THEN {_state("t")} WHEN tv.version THEN {_state("tv")}
                 ELSE page.detail END AS detail,
-           (SELECT max(sequence) FROM changes WHERE ledger_id = $1 AND undoes = page.sequence) AS undone_by,
+           -- + 0, or it is looked for from the newest change backwards, through all of them where there is none.
+           (SELECT max(sequence + 0) FROM changes WHERE ledger_id = $1 AND undoes = page.sequence) AS undone_by,
            coalesce(t.state_of = CASE t.version WHEN page.sequence THEN t.state_of ELSE tv.state_of END,
                     a.state_of = CASE a.version WHEN page.sequence THEN a.state_of ELSE av.state_of END,
                     false) AS undoable

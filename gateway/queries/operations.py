@@ -37,7 +37,9 @@ _IN_USERS = f"SELECT {_OPERATION} FROM operations o WHERE o.id = ANY($1::uuid[])
 _IN_LEDGER = f"""
 SELECT {_OPERATION}, {COLUMNS}
 FROM operations o
-LEFT JOIN (transactions t {JOINS}) ON t.ledger_id = o.subject_id AND t.id = o.resource_id AND o.noun = 'transaction'
+LEFT JOIN (transactions t {JOINS}) ON t.ledger_id = o.subject_id AND t.id = o.resource_id
+  AND o.noun IN ('transaction', 'transaction-change', 'reversal')
+  AND EXISTS (SELECT FROM members m WHERE m.ledger_id = o.subject_id AND m.user_id = o.user_id)
 WHERE o.id = ANY($1::uuid[])
 ORDER BY o.id, p.position
 """  # noqa: S608  # constants
@@ -52,7 +54,11 @@ async def find_identity_operations(users: Database, operation_ids: Sequence[UUID
 
 
 async def find_ledger_operations(ledger: Database, operation_ids: Sequence[UUID]) -> dict[UUID, Operation]:
-    """Find operations of ledgers, each with the transaction it recorded; those not decided yet are missing."""
+    """Find operations of ledgers; those not decided yet are missing.
+
+    With one that recorded, changed or deleted a transaction comes that transaction as it stands now, unless who asked
+    for it is a member of the ledger no more.
+    """
     async with ledger.connection("find operations") as connection:
         rows = await connection.fetch(_IN_LEDGER, operation_ids)
     found: dict[UUID, Operation] = {}

@@ -7,7 +7,7 @@ import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from contracts.rates import RATES_MAX, RatesSubmitted
@@ -20,12 +20,6 @@ from gateway.routes.answers import AcceptedChange, JsonAnswer, answer_of, answer
 from gateway.services import Services
 
 
-def _some(value: object) -> object:
-    if not isinstance(value, list) or not 1 <= len(value) <= RATES_MAX:
-        raise PydanticCustomError("field", "{sentence}", {"sentence": f"Send a list of 1 to {RATES_MAX} rates."})
-    return value
-
-
 class NewRate(Body):
     """What one unit of a currency is worth in another from a day on."""
 
@@ -35,11 +29,17 @@ class NewRate(Body):
     rate: Rate | None = Field(description="Units of `quote` for one of `currency`; null takes that day's rate away.")
 
 
+def _some(rates: tuple[NewRate, ...]) -> tuple[NewRate, ...]:
+    if not 1 <= len(rates) <= RATES_MAX:
+        raise PydanticCustomError("field", "{sentence}", {"sentence": f"Send a list of 1 to {RATES_MAX} rates."})
+    return rates
+
+
 class NewRates(Body):
     """Rates to be entered; each replaces the one of its currencies and day, if there is one."""
 
     rates: Annotated[
-        tuple[NewRate, ...], BeforeValidator(_some), Field(json_schema_extra={"minItems": 1, "maxItems": RATES_MAX})
+        tuple[NewRate, ...], AfterValidator(_some), Field(json_schema_extra={"minItems": 1, "maxItems": RATES_MAX})
     ]
 
     def to_event(self, ledger_id: UUID) -> RatesSubmitted:

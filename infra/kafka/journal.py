@@ -29,6 +29,9 @@ IDLE_S = 60.0
 AGAIN_S = 1.0
 #: Also the longest that a question to the broker waits behind a fetch of the tail, on the same connection.
 FETCH_WAIT_MS = 200
+#: Of one partition in one answer: about a page, whose headers are as large as its values. A broker sends a larger record
+#: whole all the same (KIP-74).
+FETCH_BYTES_MAX = 512 * 1024
 #: Records handed over before whoever listens has a turn to take them.
 TAIL_RECORDS = 200
 #: How long the tail waits where one of them has little room left.
@@ -321,7 +324,7 @@ class Journal:
             # An offset that is gone must lead to repeats, which readers drop, and never to a gap.
             auto_offset_reset="earliest",
             fetch_max_wait_ms=FETCH_WAIT_MS,
-            max_partition_fetch_bytes=self._topic.max_message_bytes,
+            max_partition_fetch_bytes=FETCH_BYTES_MAX,
             request_timeout_ms=10_000,
         )
         # Assigned, not subscribed: aiokafka would forget its place when a broker that starts says the topic has no

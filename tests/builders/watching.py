@@ -14,13 +14,17 @@ WITHIN_S = 20.0
 
 
 class Watcher:
-    """One stream. ``events`` is what came, ``text`` all of it; ``over`` is set when the gateway has ended it."""
+    """One stream. ``events`` is what came, ``sequences`` those of its entries in the order they came in.
+
+    ``beginning`` and ``rest`` are the first and last of it as it came; ``over`` is set when the gateway has ended it.
+    """
 
     def __init__(
         self, person: Person, *, ledger_id: UUID | None = None, last: int | None = None, port: int | None = None
     ) -> None:
         self.events: list[Event] = []
-        self.text = ""
+        self.sequences: list[int] = []
+        self.beginning = self.rest = ""
         self.over = asyncio.Event()
         self.last_id = "" if last is None else str(last)
         base = person.http.base_url if port is None else person.http.base_url.copy_with(port=port)
@@ -70,17 +74,16 @@ class Watcher:
             reader = EventReader(self.last_id)
             try:
                 async for part in answer.aiter_bytes():
-                    self.text += part.decode(errors="replace")
-                    self.events.extend(reader.feed(part))
+                    text = part.decode(errors="replace")
+                    self.beginning, self.rest = self.beginning or text, text
+                    for event in reader.feed(part):
+                        self.events.append(event)
+                        if event.type != "end":
+                            self.sequences.append(int(event.id))
                     self.last_id = reader.last_id
                     self._opened.set()
             finally:
                 self.over.set()
-
-    @property
-    def sequences(self) -> list[int]:
-        """The sequences of the entries that came, in the order they came in."""
-        return [int(event.id) for event in self.events if event.type != "end"]
 
     @property
     def entries(self) -> list[Any]:

@@ -81,7 +81,7 @@ async def test_what_is_recorded_comes_as_it_is_recorded(ann: Person) -> None:
 
     assert watcher.headers["content-type"].startswith("text/event-stream")
     assert watcher.headers["cache-control"] == "no-store"
-    assert watcher.text.startswith("retry: 2000\nid: 0\n\n")
+    assert watcher.beginning.startswith("retry: 2000\nid: 0\n\n")
     assert watcher.sequences[0] == 1
     assert in_order(watcher.sequences)
     assert [event.type for event in watcher.events] == [entry["type"] for entry in watcher.entries]
@@ -413,7 +413,7 @@ async def test_at_sigterm_streams_end_at_once_also_those_nobody_reads(
             await asyncio.sleep(1)
             gateway.process.send_signal(signal.SIGTERM)
             assert await watcher.ended(within_s=2) == ""
-            assert ": This gateway stops." in watcher.text
+            assert ": This gateway stops." in watcher.rest
             assert await asyncio.to_thread(gateway.process.wait, 6) == 0
         lines = gateway.log.read_text()
     assert '"level": "error"' not in lines
