@@ -178,13 +178,15 @@ def show_register(
     elif not lines:
         say(f"Nothing was recorded with {account['name']} yet.")
     else:
+        # As in the list of categories, what one took has a minus.
+        turned = account["kind"] in CATEGORY_KINDS
         rows = [
             (
                 line["date"],
                 ", ".join(other["name"] for other in line["accounts"]),
                 " · ".join(filter(None, (line.get("payee"), line["description"]))),
-                f"{line['amount']} {line['currency']}",
-                f"{line['balance']} {line['currency']}",
+                Money.read(line, turned=turned),
+                Money.read({**line, "amount": line["balance"]}, turned=turned),
                 short(line["transaction_id"]),
             )
             for line in lines

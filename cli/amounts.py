@@ -1,7 +1,7 @@
 """Amounts as people type them, refused with the spelling to type instead, and as the API answers them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -36,9 +36,8 @@ class MinusIsNoOption(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line."""
-        for word in _words_before_options_end(args):
-            if _BELOW_ZERO.match(word):
-                fail(_not_positive(word), ExitCode.USAGE)
+        for at in _arguments_below_zero(self, args):
+            fail(_not_positive(args[at]), ExitCode.USAGE)
         return super().parse_args(ctx, args)
 
 
@@ -47,9 +46,10 @@ class MinusIsAmount(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line."""
-        ours = len(list(_words_before_options_end(args)))
-        # A true minus sign is no option's beginning; `checked_signed_amount` reads it.
-        args = [re.sub(r"^-(?=[0-9.,])", _MINUS, word) for word in args[:ours]] + args[ours:]
+        args = list(args)
+        for at in _arguments_below_zero(self, args):
+            # A true minus sign is no option's beginning; `checked_signed_amount` reads it.
+            args[at] = _MINUS + args[at][1:]
         return super().parse_args(ctx, args)
 
 
@@ -81,8 +81,16 @@ def is_amount(text: str) -> bool:
     return re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) is not None
 
 
-def _words_before_options_end(args: list[str]) -> list[str]:
-    return args[: args.index("--")] if "--" in args else args
+def _arguments_below_zero(command: TyperCommand, args: Sequence[str]) -> Iterator[int]:
+    """Yield where words stand that look like amounts below zero, and are no option's value."""
+    takes_value = {
+        name for parameter in command.params if not getattr(parameter, "is_flag", True) for name in parameter.opts
+    }
+    for at, word in enumerate(args):
+        if word == "--":
+            return
+        if _BELOW_ZERO.match(word) and (at == 0 or args[at - 1] not in takes_value):
+            yield at
 
 
 def _plain(text: str, typed: str) -> str:

@@ -8,10 +8,11 @@ import typer
 from cli.client import Client, connect
 from cli.ledger_choice import Ledger, LedgerOption, chosen_ledger
 from cli.naming import find_whole, short
-from cli.output import ExitCode, Failure, Json, fail, note, say, show_json, show_record, show_table
+from cli.output import ExitCode, Failure, Json, fail, note, say, show_json, show_table
 from cli.pages import Cursor, Everything, Limit, list_pages, read_pages
 from cli.servers import UrlOption
-from cli.transaction_tables import differences, label_of, utc
+from cli.transaction_search import find_transaction
+from cli.transaction_tables import differences, label_of, show_differences, utc
 from cli.writes import write
 
 #: How many changes back `undo` and `redo` look for one to take back.
@@ -61,7 +62,8 @@ def redo(change: ChangeNumber = None, ledger: LedgerOption = None, url: UrlOptio
 def list_changes(
     mine: Annotated[bool, typer.Option("--mine", help="Only what you did.")] = False,
     subject: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only what happened to this transaction or account: its whole id.")
+        str | None,
+        typer.Option(metavar="ID", help="Only what happened to this transaction, or to the account of this whole id."),
     ] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -71,13 +73,10 @@ def list_changes(
     json: Json = False,
 ) -> None:
     """List what happened to a ledger, the newest first: who did what, and what of it was undone."""
-    if subject is not None and find_whole(subject) is None:
-        fail(
-            f"'{subject}' is not a whole id; `cash tx list --json` and `cash accounts --json` show them", ExitCode.USAGE
-        )
-    wanted = {"by": "me" if mine else None, "subject": find_whole(subject) if subject else None}
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
+        about = (find_whole(subject) or find_transaction(client, books, subject)["id"]) if subject else None
+        wanted = {"by": "me" if mine else None, "subject": about}
         pages = list_pages(client, books.path("/changes"), None if everything else limit, cursor, wanted)
         items, next_cursor = read_pages(pages, cursor)
     if json:
@@ -237,7 +236,7 @@ def _take_back(client: Client, books: Ledger, number: int, done: str, *, json: b
         label, lines = "", []
     say(f"{done}: change {number}{label and f', {label}'}.")
     if lines:
-        show_record({name: f"{before} → {after}" for name, before, after in lines})
+        show_differences(lines)
     back = "redo" if done == "Undone" else "undo"
     note(f"Take this back: cash {back} {made['sequence']}{books.option}")
 

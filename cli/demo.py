@@ -93,7 +93,7 @@ def demo(url: UrlOption = None, json: Json = False) -> None:
     say("")
     show_transactions(newest, title="Newest transactions")
     say(f"\nLook around as {client.session.username}; the file holds username and password:")
-    say(f"  cash login{server.option()} < {_for_shell(file)}\n  cash tx list\n  cash accounts")
+    say(f"  cash login{server.option()} < {_for_shell(file)}\n  cash tx list\n  cash accounts\n  cash totals")
 
 
 def _signed_in(client: Client, file: Path) -> Session:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.amounts import Money
 from cli.client import connect
 from cli.days import read_calendar_day
 from cli.filters import FilterOption, FilterWord, FilterWords, joined, pointing
@@ -34,6 +35,7 @@ class Period(StrEnum):
     ALL = "all"
 
 
+_ALL_DAYS = "All days"
 #: How many months back a table begins when nobody says.
 _MONTHS_BACK = {Period.MONTH: 5, Period.QUARTER: 9}
 
@@ -98,11 +100,14 @@ def first_day(period: Period, today: date) -> str | None:
 
 
 def _show_totals(items: Sequence[Mapping[str, Any]], by: By, period: Period) -> None:
-    periods = sorted({item["period"] for item in items})
+    periods = sorted({item["period"] or _ALL_DAYS for item in items})
     sums: dict[tuple[str, str], dict[str, Decimal]] = {}
     for item in items:
         line = sums.setdefault((item["currency"], item["name"] or f"(no {by})"), {})
-        line[item["period"]] = line.get(item["period"], Decimal(0)) + Decimal(item["amount"])
+        # What a category took came out of an account: people read its sign the other way round than the books.
+        money = Money.read(item, turned=by is not By.ACCOUNT)
+        each = item["period"] or _ALL_DAYS
+        line[each] = line.get(each, Decimal(0)) + money.amount
     # What came in stands first, what took most last: as in `cash accounts`.
     lines = sorted(sums.items(), key=lambda line: (line[0][0], -sum(line[1].values())))
     if by in (By.CATEGORY, By.PAYEE):

@@ -11,11 +11,11 @@ from cli.client import Client, Refused, connect
 from cli.days import read_day
 from cli.ledger_choice import LedgerOption, chosen_ledger
 from cli.naming import SHORT
-from cli.output import ExitCode, Json, fail, note, say, show_json, show_record, show_table
+from cli.output import ExitCode, Json, fail, note, say, show_json, show_table
 from cli.servers import UrlOption
 from cli.transaction_entry import ExternalId, Note, Payee, Splits, Status, read_splits
 from cli.transaction_search import TransactionId, find_transaction
-from cli.transaction_tables import differences, facts_of, label_of
+from cli.transaction_tables import differences, facts_of, label_of, show_differences
 from cli.writes import write
 from contracts.transactions import TransactionKind
 
@@ -100,7 +100,7 @@ def edit(
         say(f"It stood so already: {label_of(after)}.")
         return
     say(f"Changed: {label_of(before)}.")
-    show_record({name: f"{old} → {new}" for name, old, new in lines})
+    show_differences(lines)
     note(f"Take it back: cash undo{books.option}")
 
 

@@ -58,21 +58,26 @@ def list_found(
 
 def find_transaction(client: Client, books: Ledger, typed: str) -> Any:
     """Find a transaction by its id, or by its beginning among the newest; refuses when there is none."""
-    if whole := find_whole(typed):
-        return client.call("GET", books.path(f"/transactions/{whole}")).body
-    if not is_beginning(typed):
+    whole = find_whole(typed)
+    if whole is None and not is_beginning(typed):
         fail(f"'{typed}' is not the id of a transaction; `cash tx list` shows them in its last column", ExitCode.USAGE)
-    items, _ = read_pages(list_pages(client, books.path("/transactions"), _SOUGHT))
-    found = that_begin(items, typed)
+    if whole is None:
+        items, _ = read_pages(list_pages(client, books.path("/transactions"), _SOUGHT))
+        if found := that_begin(items, typed):
+            return found[0]
+        whole = _find_deleted_id(client, books, typed)
+    return client.call("GET", books.path(f"/transactions/{whole}")).body
+
+
+def _find_deleted_id(client: Client, books: Ledger, typed: str) -> str:
+    """Find the id of a transaction that is not listed any more, but that something happened to not long ago."""
+    changes, _ = read_pages(list_pages(client, books.path("/changes"), _SOUGHT // 2))
+    subjects = {change["subject_id"]: change for change in changes if change["type"].startswith("transaction.")}
+    found = that_begin(subjects.values(), typed, key="subject_id")
     if not found:
         fail(
             f"none of your newest {_SOUGHT} transactions begins with '{typed}'; `cash tx list` shows them, "
             "and older ones are found by their whole id",
             ExitCode.NOT_FOUND,
         )
-    return found[0]
-
-
-def find_transaction_id(client: Client, books: Ledger, typed: str) -> str:
-    """Find a transaction's id, without asking for it where it was typed whole: it may be deleted."""
-    return find_whole(typed) or str(find_transaction(client, books, typed)["id"])
+    return str(found[0]["subject_id"])

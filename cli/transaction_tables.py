@@ -1,12 +1,12 @@
 """How transactions look: a table of many, one whole, and what is otherwise between two states of one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import Any
 
 from cli.naming import short
-from cli.output import show_table
+from cli.output import show_record, show_table
 from contracts.transactions import TransactionKind, TransactionStatus
 
 #: Fewer columns (of letters) than this have no room for accounts and ids beside what they belong to.
@@ -102,6 +102,16 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[tup
     return [
         (name, before.get(name, "—"), after.get(name, "—")) for name in names if before.get(name) != after.get(name)
     ]
+
+
+def show_differences(lines: Iterable[tuple[str, str, str]]) -> None:
+    """Print what is otherwise: name, before, after."""
+    show_record({name: f"{in_a_line(before)} → {in_a_line(after)}" for name, before, after in lines})
+
+
+def in_a_line(text: str) -> str:
+    """Return several lines as one."""
+    return " / ".join(text.splitlines())
 
 
 def utc(moment: str) -> str:

@@ -14,8 +14,8 @@ from cli.output import Json, say, show_json, show_record, show_table
 from cli.servers import UrlOption
 from cli.transaction_edits import delete, edit
 from cli.transaction_entry import add, transfer
-from cli.transaction_search import TransactionId, find_transaction, find_transaction_id, list_found
-from cli.transaction_tables import label_of, utc, whole_of
+from cli.transaction_search import TransactionId, find_transaction, list_found
+from cli.transaction_tables import in_a_line, label_of, utc, whole_of
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +45,7 @@ def history(transaction: TransactionId, ledger: LedgerOption = None, url: UrlOpt
     """Show what became of a transaction, the oldest first: who changed what, and when; of a deleted one too."""
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
-        found = find_transaction_id(client, books, transaction)
+        found = find_transaction(client, books, transaction)["id"]
         versions = client.call("GET", books.path(f"/transactions/{found}/history")).body
     if json:
         show_json(versions)
@@ -65,5 +65,5 @@ def history(transaction: TransactionId, ledger: LedgerOption = None, url: UrlOpt
 
 
 def _what(version: dict[str, Any]) -> str:
-    lines = [f"{name}: {before} → {after}" for name, before, after in changed_lines(version)]
+    lines = [f"{name}: {in_a_line(before)} → {in_a_line(after)}" for name, before, after in changed_lines(version)]
     return "\n".join([words_of({**version, "detail": version["state"]}), *lines])

@@ -45,7 +45,7 @@ AGAIN_S = 1.0
 #: How long a client is asked to wait before it connects again.
 RETRY_MS = 2000
 STREAMS_PER_PERSON = 20
-STREAMS_MAX = 1000
+STREAMS_MAX = 500
 #: The relay's clock, which stamps records, may be this much behind the ledger database's. More costs time, not entries.
 _CLOCKS_APART = timedelta(seconds=30)
 
@@ -228,7 +228,9 @@ class Stream:
 
         The ledger is asked now that somebody listens: what it has not recorded yet will be heard.
         """
+        began = self._clock()
         standing = (await find_standings(self._ledger, [self.reader]))[self.reader]
+        self.check(standing, began)
         if standing.sequence <= self._last:
             self._at = until
             return

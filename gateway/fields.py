@@ -253,8 +253,8 @@ LIMIT_MAX = 200
 
 Limit = Annotated[
     int,
-    BeforeValidator(_whole_number),
     Field(ge=1, le=LIMIT_MAX, description="How many at most."),
+    BeforeValidator(_whole_number),
     saying(f"Send a whole number from 1 to {LIMIT_MAX}."),
 ]
 CursorText = Annotated[

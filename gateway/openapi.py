@@ -64,6 +64,14 @@ _IF_MATCH = {
     "schema": {"type": "string"},
     "example": '"42"',
 }
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The id of the last event you had: everything after it comes first. Absent: what comes from now on.",
+    "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+    "example": "57",
+}
 _PROBLEM = {
     "description": "Any other problem.",
     "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -137,6 +145,8 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
         operation.setdefault("parameters", []).extend([_IDEMPOTENCY_KEY, _PREFER])
     if "versioned" in handler.opt:
         operation.setdefault("parameters", []).append(_IF_MATCH)
+    if "resumable" in handler.opt:
+        operation.setdefault("parameters", []).append(_LAST_EVENT_ID)
     # Litestar announces its own kind of 400 wherever there is a parameter.
     of_litestar = operation["responses"].get("400", {}).get("content", {})
     if "application/json" in of_litestar:

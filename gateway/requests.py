@@ -204,6 +204,8 @@ WRITE = {"write": True}
 
 #: Put into the ``opt`` of a route that takes ``If-Match``: it reads it with :func:`version_of`.
 VERSIONED = {"versioned": True}
+#: Put into the ``opt`` of a stream that goes on behind the event its reader had last: it takes ``Last-Event-ID``.
+RESUMABLE = {"resumable": True}
 
 
 class Asking:

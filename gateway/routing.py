@@ -23,8 +23,10 @@ from gateway.routes import (
     members,
     operations,
     rates,
+    registers,
     registrations,
     sessions,
+    totals,
     transactions,
 )
 from gateway.routes.answers import API
@@ -63,6 +65,8 @@ def route_handlers(identify: Callable[[Request[Any, Any, Any]], Awaitable[None]]
             accounts.open_account,
             accounts.get_account,
             accounts.change_account,
+            registers.list_account_register,
+            totals.get_totals,
             balances.list_ledger_balances,
             balances.get_net_worth,
             rates.list_ledger_rates,

@@ -35,7 +35,6 @@ from contracts.filters import (
     Or,
     Says,
     Status,
-    Term,
     search_words,
     terms_of,
 )
@@ -266,12 +265,14 @@ class Way:
         leads: one, or both sides of postings, or those of terms joined by OR.
         rank: which of two ways with many rows is taken; the smaller usually has fewer.
         counts: whether the rows can be counted; those of words cannot, their index is read whole.
+        exact: whether the rows have nothing but what that part means.
         part: the place of the part of the filter that its rows need not be asked for again.
     """
 
     leads: tuple[Lead, ...]
     rank: int
     counts: bool = True
+    exact: bool = True
     part: int | None = None
 
     def gives(self, sort: Sort) -> bool:
@@ -374,7 +375,7 @@ class Selection:
         self._ways: list[Way] = []
         for index, part in enumerate(parts):
             if (way := self._way(part)) is not None:
-                self._ways.append(replace(way, part=index if isinstance(part, Term) else None))
+                self._ways.append(replace(way, part=index if way.exact else None))
         if self._days != Span():
             self._ways.append(_BY_DAY)
 
@@ -523,18 +524,20 @@ class Selection:
         match what:
             case And(parts):
                 ways = [way for part in parts if (way := self._way(part))]
-                return min(ways, key=lambda way: way.rank, default=None)
+                best = min(ways, key=lambda way: way.rank, default=None)
+                return best and replace(best, exact=False)
             case Or(parts):
                 ways = [way for part in parts if (way := self._way(part))]
                 if len(ways) < len(parts):
                     return None
                 leads = tuple(lead for way in ways for lead in way.leads)
-                return Way(leads, max(way.rank for way in ways), all(way.counts for way in ways))
+                rank, counts = max(way.rank for way in ways), all(way.counts for way in ways)
+                return Way(leads, rank, counts, all(way.exact for way in ways))
             case Is(Field.STATUS, Status.RECONCILED):
                 asserted = self._names.asserted
-                return Way(_posted(list(asserted), max(asserted.values(), default=None)), rank=7)
+                return Way(_posted(list(asserted), max(asserted.values(), default=None)), rank=7, exact=False)
             case Is(Field.KIND, TransactionKind.EXCHANGE | TransactionKind.OPENING):
-                return Way(_posted(self._names.equity), rank=0)
+                return Way(_posted(self._names.equity), rank=0, exact=False)
             case Is(Field.EXTERNAL, value):
                 return Way((_own(" AND t.external_id = ?", value),), rank=0)
             case Is(Field.TAG, value):

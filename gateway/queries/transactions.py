@@ -14,7 +14,7 @@ from contracts.accounts import AccountKind
 from contracts.filters import Filter, Status, filter_text
 from contracts.money import format_minor
 from contracts.transactions import TransactionKind
-from gateway.queries.filters import MEMBER, Selection, Sort, find_names
+from gateway.queries.filters import MEMBER, Selection, Sort, Sql, find_names
 from gateway.queries.paging import AmountKeys, DayKeys, cursor_text, read_cursor
 from infra.postgres.engine import Connection, Database
 
@@ -107,7 +107,6 @@ JOIN accounts s ON s.ledger_id = t.ledger_id AND s.id = posted_from.root_id
 JOIN accounts posted_to ON posted_to.ledger_id = t.ledger_id AND posted_to.id = p.destination_account_id
 JOIN accounts d ON d.ledger_id = t.ledger_id AND d.id = posted_to.root_id
 """
-_SELECT = f"SELECT {COLUMNS} FROM ("  # noqa: S608  # here and below: built from constants
 _NEWEST = "ORDER BY booked_on DESC, booked_at DESC, id DESC"
 
 # What is asked most: the newest, not filtered.
@@ -176,10 +175,14 @@ async def _fetch(
     names = None if what is None else await find_names(connection, ledger_id, user_id, what)
     selection = Selection(what, names)
     plan = await selection.choose(connection, ledger_id, sort)
-    page = selection.page(plan, sort, limit, after)
-    order = sort.order(f"t.{column}" for column in sort.by)
-    statement, values = (_SELECT + page + f") t {JOINS} {order}, p.position").numbered(3)
+    statement, values = shown(selection.page(plan, sort, limit, after), sort).numbered(3)
     return await connection.fetch(statement, ledger_id, user_id, *values)
+
+
+def shown(page: Sql, sort: Sort) -> Sql:
+    """Return the statement for the transactions of a page with their postings, in its order."""
+    order = sort.order(f"t.{column}" for column in sort.by)
+    return f"SELECT {COLUMNS} FROM (" + page + f") t {JOINS} {order}, p.position"  # noqa: S608
 
 
 async def find_transaction(

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 
 from gateway.errors import FieldProblem, Invalid
 from gateway.fields import Query, saying
-from gateway.requests import JsonRequest, asks, query_of
+from gateway.requests import RESUMABLE, JsonRequest, asks, query_of
 from gateway.routes.answers import problems
 from gateway.services import Services
 from gateway.streaming import EventAnswer
@@ -37,7 +37,7 @@ _STREAM = {
 }
 
 
-@get("/ledgers/{ledger_id:uuid}/events", responses=_STREAM, opt=asks(EventsAsked), tags=["events"])
+@get("/ledgers/{ledger_id:uuid}/events", responses=_STREAM, opt={**asks(EventsAsked), **RESUMABLE}, tags=["events"])
 async def stream_events(
     ledger_id: FromPath[UUID], request: JsonRequest, services: NamedDependency[Services]
 ) -> EventAnswer:

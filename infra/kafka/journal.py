@@ -29,9 +29,10 @@ IDLE_S = 60.0
 AGAIN_S = 1.0
 #: Also the longest that a question to the broker waits behind a fetch of the tail, on the same connection.
 FETCH_WAIT_MS = 200
-#: Of one partition in one answer: about a page, whose headers are as large as its values. A broker sends a larger record
-#: whole all the same (KIP-74).
-FETCH_BYTES_MAX = 512 * 1024
+#: Of one partition in one answer, of the tail and of the reader: there about a page, whose headers are as large as its
+#: values. A broker sends a larger record whole all the same (KIP-74).
+TAIL_FETCH_BYTES = 512 * 1024
+PAGE_FETCH_BYTES = 128 * 1024
 #: Records handed over before whoever listens has a turn to take them.
 TAIL_RECORDS = 200
 #: How long the tail waits where one of them has little room left.
@@ -39,7 +40,7 @@ CROWDED_S = 0.005
 #: What one listener may leave untaken, in bytes of values, before it has to read pages.
 LISTENING_BYTES_MAX = 256 * 1024
 #: A page ends when it holds so much, or took so long.
-PAGE_BYTES = 256 * 1024
+PAGE_BYTES = 64 * 1024
 PAGE_S = 0.25
 _PAGE_RECORDS = 100
 
@@ -277,7 +278,7 @@ class Journal:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Connected]:
         tolerate_any_header_name()
-        tail, reader = self._consumer(), self._consumer()
+        tail, reader = self._consumer(TAIL_FETCH_BYTES), self._consumer(PAGE_FETCH_BYTES)
         try:
             async with asyncio.timeout(2 * ANSWER_TIMEOUT_S):
                 await tail.start()
@@ -317,14 +318,14 @@ class Journal:
         except _AWAY as error:
             raise Unavailable(operation) from error
 
-    def _consumer(self) -> AIOKafkaConsumer:
+    def _consumer(self, fetch_bytes: int) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
             **connection_arguments(self._settings, self._client_id),
             enable_auto_commit=False,
             # An offset that is gone must lead to repeats, which readers drop, and never to a gap.
             auto_offset_reset="earliest",
             fetch_max_wait_ms=FETCH_WAIT_MS,
-            max_partition_fetch_bytes=FETCH_BYTES_MAX,
+            max_partition_fetch_bytes=fetch_bytes,
             request_timeout_ms=10_000,
         )
         # Assigned, not subscribed: aiokafka would forget its place when a broker that starts says the topic has no

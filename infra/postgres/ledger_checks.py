@@ -269,7 +269,8 @@ _VERSIONS = """
             ) THEN 'no change tells of it'
             WHEN state_of NOT IN (0, version) AND NOT EXISTS (
                 SELECT FROM transaction_versions AS earlier
-                WHERE earlier.ledger_id = followed.ledger_id AND earlier.id = followed.id AND earlier.version = state_of
+                WHERE earlier.ledger_id = followed.ledger_id AND earlier.id = followed.id
+                  AND earlier.version = followed.state_of
             ) THEN format('it has the state of version %s, which there is not', state_of)
         END AS wrong
     ) AS judged
@@ -299,7 +300,8 @@ _ACCOUNT_VERSIONS = """
             ) THEN 'no change tells of it'
             WHEN state_of <> version AND NOT EXISTS (
                 SELECT FROM account_versions AS earlier
-                WHERE earlier.ledger_id = followed.ledger_id AND earlier.id = followed.id AND earlier.version = state_of
+                WHERE earlier.ledger_id = followed.ledger_id AND earlier.id = followed.id
+                  AND earlier.version = followed.state_of
             ) THEN format('it has the state of version %s, which there is not', state_of)
         END AS wrong
     ) AS judged
@@ -345,6 +347,24 @@ _CHANGES = """
         SELECT 'its account'
         WHERE type LIKE 'account.%' AND NOT EXISTS (
             SELECT FROM accounts WHERE accounts.ledger_id = change.ledger_id AND accounts.id = subject_id
+        )
+        UNION ALL
+        SELECT 'the version it made'
+        WHERE type LIKE 'transaction.%' AND NOT EXISTS (
+            SELECT FROM transactions AS head
+            WHERE head.ledger_id = change.ledger_id AND head.id = subject_id AND head.version = change.sequence
+        ) AND NOT EXISTS (
+            SELECT FROM transaction_versions AS earlier
+            WHERE earlier.ledger_id = change.ledger_id AND earlier.id = subject_id AND earlier.version = change.sequence
+        )
+        UNION ALL
+        SELECT 'the version it made'
+        WHERE type LIKE 'account.%' AND NOT EXISTS (
+            SELECT FROM accounts AS head
+            WHERE head.ledger_id = change.ledger_id AND head.id = subject_id AND head.version = change.sequence
+        ) AND NOT EXISTS (
+            SELECT FROM account_versions AS earlier
+            WHERE earlier.ledger_id = change.ledger_id AND earlier.id = subject_id AND earlier.version = change.sequence
         )
         UNION ALL
         SELECT 'its assertion'

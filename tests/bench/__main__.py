@@ -22,7 +22,8 @@ from tests.bench import ledger_batches, sign_ins
 from tests.bench.backlog import measure_backlogs
 from tests.bench.footprint import measure_footprint, memory_table
 from tests.bench.machine import describe, load_average
-from tests.bench.reads import measure_reads
+from tests.bench.questions import BALANCES, LISTS, REGISTERS, TOTALS
+from tests.bench.reads import measure_questions
 from tests.bench.sign_ins import measure_sign_ins
 from tests.bench.sizes import QUICK, Sizes
 from tests.bench.system import System
@@ -59,7 +60,7 @@ MEASURES: dict[str, Callable[[System, Table, Sizes], Awaitable[None]]] = {
     "writes": measure_writes,
     "backlog": measure_backlogs,
     "batches": measure_batches,
-    "reads": measure_reads,
+    **{kind: partial(measure_questions, kind=kind) for kind in (LISTS, REGISTERS, BALANCES, TOTALS)},
     "sign-ins": measure_sign_ins,
 }
 
@@ -93,7 +94,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="show only that everything works, in a minute or so")
     parser.add_argument("--only", default=",".join(names), help=f"comma-separated: {', '.join(names)}")
     parser.add_argument("--backlog", type=int, help="rows of the one-ledger backlog (1000000: also judges the memory)")
-    parser.add_argument("--rows", type=int, help="rows of the longer list")
+    parser.add_argument("--rows", type=int, help="transactions of the larger ledger")
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else Sizes()
     if arguments.backlog:

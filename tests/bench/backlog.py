@@ -1,4 +1,4 @@
-"""The bench's backlog: an import is written to ``ledger.bulk``, then the ledger consumer takes it; the relay runs."""
+"""The bench's backlog: records wait in ``ledger.bulk`` or ``ledger.submissions``; the consumer takes them, the relay runs."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from uuid import UUID
 import psutil
 from aiokafka import AIOKafkaProducer
 
-from consumers.repositories.books import POSTING_COLUMNS, TRANSACTION_COLUMNS
+from consumers.repositories.book_rows import POSTING_COLUMNS, TRANSACTION_COLUMNS
 from contracts import topics
 from infra.kafka.broker import BATCH_RECORDS_MAX
 from infra.kafka.connection import connection_arguments
@@ -23,7 +23,7 @@ from tests.bench.system import SCRATCH_TOPIC, Person, System, committed
 from tests.bench.table import Row, Table
 from tests.builders.submissions import a_record, a_submission
 
-GROUP = "ledger-consumer-bulk"
+GROUPS = {topics.LEDGER_BULK: "ledger-consumer-bulk", topics.LEDGER_SUBMISSIONS: "ledger-consumer"}
 CATEGORIES = 24
 LINGER_MS = 5
 SENT_AT_ONCE = 5000

@@ -23,7 +23,8 @@ from consumers.domain.decisions import Asked, Decision
 from consumers.process import GC_CONTAINERS
 from consumers.records import Received, receive
 from consumers.repositories import operations
-from consumers.repositories.books import POSTING_COLUMNS, TRANSACTION_COLUMNS, BooksRepository, rows_of
+from consumers.repositories.book_rows import POSTING_COLUMNS, TRANSACTION_COLUMNS, rows_of
+from consumers.repositories.books import BooksRepository
 from consumers.repositories.outbox import insert_outbox
 from contracts.messages import OperationState
 from infra.memory import collect_seldom
@@ -34,6 +35,7 @@ from tests.builders.submissions import a_record, a_submission
 BATCH_RECORDS = 2000
 FIRST_DAY = date(2024, 1, 1)
 DAYS = 730
+TAG_COLUMNS = ("ledger_id", "tag_key", "booked_on", "transaction_id")
 CATEGORIES = [f"Category {number}" for number in range(24)]
 
 
@@ -108,14 +110,15 @@ async def _take(database: Database, received: Sequence[Received]) -> tuple[float
 async def _copy(database: Database, states: Collection[Books], elsewhere: dict[UUID, UUID]) -> float:
     """Copy the same rows once more, as those of other ledgers, in one database transaction; return the seconds."""
     rows = rows_of(states)
-    transactions, postings = (
+    transactions, postings, tags = (
         [(elsewhere.setdefault(row[0], uuid4()), *row[1:]) for row in each]
-        for each in (rows.transactions, rows.postings)
+        for each in (rows.transactions, rows.postings, rows.tags)
     )
     began = time.perf_counter()
     async with database.transaction("bench floor") as connection:
         await connection.copy_records_to_table("transactions", records=transactions, columns=TRANSACTION_COLUMNS)
         await connection.copy_records_to_table("postings", records=postings, columns=POSTING_COLUMNS)
+        await connection.copy_records_to_table("transaction_tags", records=tags, columns=TAG_COLUMNS)
     return time.perf_counter() - began
 
 
@@ -128,6 +131,7 @@ def _received(chance: random.Random, users: Sequence[UUID], number: int) -> Rece
         category=chance.choice(CATEGORIES),
         description=f"Receipt {number} of the bench",
         booked=day,
+        **some_have(chance),
     )
     record = a_record(message, user_id, key=f"row-{number}")
     return receive(
@@ -141,6 +145,16 @@ def _received(chance: random.Random, users: Sequence[UUID], number: int) -> Rece
             headers=record.headers,
         )
     )
+
+
+def some_have(chance: random.Random) -> dict[str, Any]:
+    """Return what only some transactions have: a third a payee, a tenth a tag."""
+    fields: dict[str, Any] = {}
+    if chance.random() < 1 / 3:
+        fields["payee"] = f"Payee {chance.randrange(300)}"
+    if chance.random() < 0.1:
+        fields["tags"] = (f"Tag {chance.randrange(40)}",)
+    return fields
 
 
 async def _main(transactions: int) -> None:

@@ -1,156 +1,153 @@
-"""The bench's reads: a page of the newest at two sizes of history, and the accounts with their balances."""
+"""The bench's reads: the gateway's questions at two sizes of a ledger, each against the same SQL by raw asyncpg."""
 
 import asyncio
 import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
-from gateway.queries import accounts, transactions
+from infra.postgres.engine import BY_KEY, TIMEOUTS
+from infra.settings import LedgerDatabaseSettings, UsersDatabaseSettings
+from tests.bench.histories import write_history
 from tests.bench.http_load import Answers, Side, in_turns, load, request_bytes
+from tests.bench.questions import OF_A_LEDGER, Asking, Question
 from tests.bench.sizes import Sizes
-from tests.bench.system import Person, System
+from tests.bench.statements import NotingDatabase, Statement
+from tests.bench.system import Reader, System
 from tests.bench.table import Row, Table
+from tests.builders.settings import settings_from
 
 CONNECTIONS = 16
-LIMIT = 50
 #: At 16 connections p99 moves by this much from round to round of one and the same request.
 EQUAL_WITHIN = 0.2
+_WARM_S = 0.3
+#: Parts of the same SQL's rate (DESIGN §7), by the beginning of a question.
+_GOALS = {"the 50 newest": 0.4, "accounts with": 0.5}
 
-_FILL = """
-WITH new AS (
-  INSERT INTO transactions (ledger_id, id, revision, sequence, kind, booked_on, booked_at, submitted_at, recorded_at,
-                            user_id, operation_id, description)
-  SELECT ledgers.id, uuidv7(), 1, ledgers.sequence + number, 'expense', day::date, day, now(), now(),
-         $2, uuidv7(), 'Receipt ' || number || ' of the bench'
-  FROM ledgers, generate_series(1, $3::bigint) AS number,
-       LATERAL (SELECT timestamptz '2015-01-01' + interval '3000 days' * (number::float8 / $3::bigint) AS day)
-  WHERE ledgers.id = $1
-  RETURNING ledger_id, id, sequence, booked_on
-)
-INSERT INTO postings (ledger_id, transaction_id, sequence, position, source_account_id, destination_account_id,
-                      amount_minor, currency, booked_on)
-SELECT ledger_id, new.id, sequence, 0, $4, ($5::uuid[])[1 + sequence % cardinality($5::uuid[])], 1 + sequence % 50000,
-       'EUR', booked_on
-FROM new
-"""
-_ADVANCE = "UPDATE ledgers SET sequence = sequence + $2 WHERE id = $1"
+_Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
-async def measure_reads(system: System, table: Table, sizes: Sizes) -> None:
-    """Measure against the same SQL by raw asyncpg at the same concurrency."""
-    small, large = system.a_person(), system.a_person()
-    for person, rows in ((small, sizes.list_small), (large, sizes.list_large)):
-        await system.open_ledger(person)
-        await _fill(system, person, rows)
-    pool = await asyncpg.create_pool(
-        min_size=CONNECTIONS, max_size=CONNECTIONS, **system.connection_arguments("gateway")
-    )
-    try:
-        await _lists(system, table, sizes, pool, small, large)
-        await _accounts(system, table, sizes, pool, large)
-    finally:
-        await pool.close()
-
-
-async def _fill(system: System, person: Person, rows: int) -> None:
-    """Give a ledger a history of so many rows, written by the server itself; totals stay as they were."""
-    connection = await system.connect("migrator")
-    try:
-        kinds = await connection.fetch("SELECT id, kind FROM accounts WHERE ledger_id = $1", person.ledger_id)
-        cash = next(row["id"] for row in kinds if row["kind"] == "asset")
-        categories = [row["id"] for row in kinds if row["kind"] == "expense"]
-        async with connection.transaction():
-            await connection.execute(_FILL, person.ledger_id, person.user_id, rows, cash, categories, timeout=300)
-            await connection.execute(_ADVANCE, person.ledger_id, rows)
-        # Autovacuum would do it in the middle of a round.
-        await connection.execute("VACUUM (ANALYZE) transactions, postings", timeout=300)
-    finally:
-        await connection.close()
-
-
-async def _lists(
-    system: System, table: Table, sizes: Sizes, pool: "asyncpg.Pool[asyncpg.Record]", small: Person, large: Person
-) -> None:
-    def ours(person: Person) -> Side:
-        return _http(system, person, f"/api/v1/transactions?limit={LIMIT}", sizes)
-
-    def floor(person: Person) -> Side:
-        query = transactions._FIRST_PAGE
-        return partial(_sql, pool, query, (person.ledger_id, person.user_id, LIMIT + 1), sizes.round_s)
-
-    await ours(small)()
-    bare_small, bare_large, mine_small, mine_large = await in_turns(
-        sizes.rounds, floor(small), floor(large), ours(small), ours(large)
-    )
-    for rows, mine, bare in ((sizes.list_small, mine_small, bare_small), (sizes.list_large, mine_large, bare_large)):
-        ratio = mine.per_second / bare.per_second
-        table.add(
-            Row(
-                f"list {LIMIT} newest of {rows:,}, {CONNECTIONS} connections",
-                mine.text(),
-                f"{bare.text()} (the same SQL)",
-                ratio,
-                "≥ 40 %",
-                ratio >= 0.4,
+async def measure_questions(system: System, table: Table, sizes: Sizes, kind: str) -> None:
+    """Measure each question of a kind, small and large, ours and the same SQL in turns."""
+    readers = [await _reader(system, rows) for rows in (sizes.list_small, sizes.list_large)]
+    settings = settings_from(system.stack.environment("gateway"), LedgerDatabaseSettings)
+    async with AsyncExitStack() as opened:
+        pool = await opened.enter_async_context(
+            asyncpg.create_pool(
+                min_size=settings.pool_size,
+                max_size=settings.pool_size,
+                reset=_keep,
+                **system.connection_arguments("gateway", **TIMEOUTS, **BY_KEY),
             )
         )
-    p99_small, p99_large = mine_small.percentile_ms(99), mine_large.percentile_ms(99)
+        for question in OF_A_LEDGER:
+            if question.measured == kind:
+                await _measure(system, table, sizes, pool, question, readers)
+
+
+async def _measure(
+    system: System, table: Table, sizes: Sizes, pool: _Pool, question: Question, readers: Sequence[Reader]
+) -> None:
+    def sides(seconds: float) -> list[Side]:
+        floors = [partial(_sql, pool, statements, seconds) for statements in asked]
+        return floors + [_http(system, question, reader, seconds) for reader in readers]
+
+    asked = [await _statements(system, question, reader) for reader in readers]
+    for warm in sides(_WARM_S):
+        await warm()
+    answers = await in_turns(sizes.rounds, *sides(sizes.read_round_s))
+    floors, ours = answers[: len(readers)], answers[len(readers) :]
+    goal = next((part for words, part in _GOALS.items() if question.words.startswith(words)), None)
+    for reader, floor, mine in zip(readers, floors, ours, strict=True):
+        ratio = mine.per_second / floor.per_second
+        table.add(
+            Row(
+                f"{question.words}; {reader.history.transactions:,} transactions",
+                mine.text(),
+                f"{floor.text()} (the same SQL)",
+                ratio,
+                f"≥ {goal:.0%}" if goal else "–",
+                ratio >= goal if goal else None,
+            )
+        )
+    if question is OF_A_LEDGER[0]:
+        _compare(table, readers, floors, ours)
+
+
+def _compare(table: Table, readers: Sequence[Reader], floors: Sequence[Answers], ours: Sequence[Answers]) -> None:
+    """Say whether a page is as quick in a large ledger as in a small one."""
+    small, large = (each.percentile_ms(99) for each in ours)
+    sizes = [f"{reader.history.transactions:,}" for reader in readers]
+    bare_small, bare_large = (each.percentile_ms(99) for each in floors)
     table.add(
         Row(
-            f"list: p99 at {sizes.list_large:,} rows against {sizes.list_small:,}",
-            f"{p99_large:.1f} ms against {p99_small:.1f} ms",
-            f"{bare_large.percentile_ms(99):.1f} ms against {bare_small.percentile_ms(99):.1f} ms (the same SQL)",
+            f"the newest: p99 of {sizes[1]} against {sizes[0]}",
+            f"{large:.1f} ms against {small:.1f} ms",
+            f"{bare_large:.1f} ms against {bare_small:.1f} ms (the same SQL)",
             None,
             f"equal (within {EQUAL_WITHIN:.0%})",
-            p99_large <= (1 + EQUAL_WITHIN) * p99_small,
+            large <= (1 + EQUAL_WITHIN) * small,
         )
     )
 
 
-async def _accounts(
-    system: System, table: Table, sizes: Sizes, pool: "asyncpg.Pool[asyncpg.Record]", person: Person
-) -> None:
-    arguments = (person.ledger_id, person.user_id, accounts.ACCOUNTS_MAX)
-    bare, mine = await in_turns(
-        sizes.rounds,
-        partial(_sql, pool, accounts._LIST, arguments, sizes.round_s),
-        _http(system, person, "/api/v1/accounts", sizes),
-    )
-    ratio = mine.per_second / bare.per_second
-    table.add(
-        Row(
-            f"accounts with balances (25), {CONNECTIONS} connections",
-            mine.text(),
-            f"{bare.text()} (the same SQL)",
-            ratio,
-            "≥ 50 %",
-            ratio >= 0.5,
-        )
-    )
+async def _reader(system: System, rows: int) -> Reader:
+    """Return somebody with a ledger of so many transactions, who is made once."""
+    reader = system.readers.get(rows)
+    if reader is None:
+        person = system.a_person()
+        connection = await system.connect("migrator")
+        try:
+            history = await write_history(connection, person.ledger_id, person.user_id, rows)
+        finally:
+            await connection.close()
+        reader = system.readers[rows] = Reader(person, history)
+    return reader
 
 
-def _http(system: System, person: Person, path: str, sizes: Sizes) -> Side:
-    request = request_bytes("GET", path, person.bearer)
-    pid = system.stack.pid("gateway")
+async def _statements(system: System, question: Question, reader: Reader) -> list[Statement]:
+    """Ask a question as its route does, and return what that came to."""
+    environment = system.stack.environment("gateway")
+    ledger = NotingDatabase(settings_from(environment, LedgerDatabaseSettings), application="bench")
+    users = NotingDatabase(settings_from(environment, UsersDatabaseSettings), application="bench")
+    noted: list[Statement] = []
+    ledger.note_in(noted)
+    await ledger.start()
+    try:
+        # The users database is not open: what is measured asks the ledger's alone.
+        await question.ask(Asking(ledger, users, reader.history))
+    finally:
+        await ledger.stop()
+    return noted
+
+
+def _http(system: System, question: Question, reader: Reader, seconds: float) -> Side:
+    path = f"/api/v1/ledgers/{reader.person.ledger_id}{question.path(reader.history)}"
+    request = request_bytes("GET", path, reader.person.bearer)
     requests = [repeat(request) for _ in range(CONNECTIONS)]
-    return partial(load, system.gateway_port, requests, seconds=sizes.round_s, status=200, pid=pid)
+    return partial(load, system.gateway_port, requests, seconds=seconds, status=200, pid=system.stack.pid("gateway"))
 
 
-async def _sql(pool: "asyncpg.Pool[asyncpg.Record]", query: str, arguments: tuple[Any, ...], seconds: float) -> Answers:
-    """Ask the database the same on as many connections, and do nothing with the rows."""
+async def _sql(pool: _Pool, statements: Sequence[Statement], seconds: float) -> Answers:
+    """Ask the database the same as often at once, and do nothing with the rows."""
     answers = Answers()
     began, cpu_began = time.perf_counter(), time.process_time()
 
     async def go_on() -> None:
-        async with pool.acquire() as connection:
-            statement = await connection.prepare(query)
-            while (sent_at := time.perf_counter()) < began + seconds:
-                await statement.fetch(*arguments)
-                answers.latencies_s.append(time.perf_counter() - sent_at)
+        while (sent_at := time.perf_counter()) < began + seconds:
+            async with pool.acquire() as connection:
+                for statement in statements:
+                    await connection.fetch(statement.text, *statement.arguments)
+            answers.latencies_s.append(time.perf_counter() - sent_at)
 
     await asyncio.gather(*(go_on() for _ in range(CONNECTIONS)))
     answers.seconds, answers.cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     return answers
+
+
+async def _keep(_: Any) -> None:
+    """Leave a returned connection as it is, as the gateway's pool does."""

@@ -27,7 +27,8 @@ from infra.local.processes import PROJECT
 from infra.local.stack import LocalStack
 from infra.settings import KafkaSettings, LedgerDatabaseSettings
 from tests.bench import bare_line
-from tests.bench.http_load import HOST, load, request_bytes
+from tests.bench.histories import History
+from tests.bench.http_load import HOST
 from tests.builders.gateway import a_bulk_grant
 from tests.builders.settings import settings_from
 
@@ -39,7 +40,6 @@ GROUPS: Mapping[str, Topic] = {
 SCRATCH_TOPIC = "bench.bulk"
 QUIET_WITHIN_S = 120.0
 CURRENCY, ZONE = "EUR", "Europe/Berlin"
-_CATEGORIES = [f"Category {number}" for number in range(24)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,21 @@ class Person:
         return {"Authorization": f"Bearer {self.token}"}
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Somebody with a long history in their ledger."""
+
+    person: Person
+    history: History
+
+
 class System:
     """What the bench holds of a running stack."""
 
     def __init__(self, stack: LocalStack) -> None:
         self.stack = stack
+        #: By the number of their transactions.
+        self.readers: dict[int, Reader] = {}
 
     @property
     def gateway_port(self) -> int:
@@ -82,21 +92,11 @@ class System:
         )
         return Person(user_id, token, a_bulk_grant(environment, user_id))
 
-    async def open_ledger(self, person: Person) -> None:
-        """Record a transaction in each category, so that ledger, accounts and categories are there."""
-        headers = {**person.bearer, "Prefer": "wait=10"}
-        posts = [
-            request_bytes("POST", "/api/v1/transactions", headers, {"amount": "1.00", "category": name})
-            for name in _CATEGORIES
-        ]
-        for post in posts:
-            await load(self.gateway_port, [iter([post])], seconds=0, status=201)
-
     async def connect(self, role: str, database: str = "ledger") -> "asyncpg.Connection[asyncpg.Record]":
         """Connect to a database as ``migrator``, ``consumer`` or ``gateway``."""
         return await asyncpg.connect(**self.connection_arguments(role, database))
 
-    def connection_arguments(self, role: str, database: str = "ledger") -> dict[str, Any]:
+    def connection_arguments(self, role: str, database: str = "ledger", **server: str) -> dict[str, Any]:
         settings = settings_from(self.stack.environments.database(database, role), LedgerDatabaseSettings)
         return {
             "host": settings.host,
@@ -104,7 +104,7 @@ class System:
             "database": settings.name,
             "user": settings.user,
             "password": settings.password.get_secret_value(),
-            "server_settings": {"timezone": "UTC"},
+            "server_settings": {"timezone": "UTC", **server},
         }
 
     @asynccontextmanager
@@ -123,7 +123,7 @@ class System:
         connection = await self.connect("migrator")
         try:
             await connection.execute(f"CREATE SCHEMA bench; {bare_line.TABLE}")
-            for table in ("transactions", "postings"):
+            for table in ("transactions", "transaction_tags", "postings"):
                 await connection.execute(f"CREATE TABLE bench.{table} (LIKE public.{table} INCLUDING ALL)")
         finally:
             await connection.close()

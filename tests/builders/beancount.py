@@ -10,10 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from beancount import loader
+from beancount.core.amount import Amount
+from beancount.core.convert import convert_amount
 from beancount.core.data import Directives
+from beancount.core.prices import build_price_map
 from beancount.ops.summarize import balance_by_account
 
 from contracts.accounts import AccountChanged, AccountKind, AccountOpened
@@ -187,6 +191,18 @@ def load(text: str) -> tuple[Directives, list[str]]:
     """Return what beancount reads, and what it complains about."""
     directives, errors, _ = loader.load_string(text)
     return directives, [error.message for error in errors]
+
+
+def converted(
+    directives: Directives, amounts: Mapping[str, Decimal], target: str, on: date
+) -> list[tuple[Decimal, str]]:
+    """Return what beancount makes of amounts by the prices of a day; one without a price stays in its currency."""
+    prices: Any = build_price_map(directives)  # type: ignore[no-untyped-call]
+    found = [
+        convert_amount(Amount(amount, currency), target, prices, on)  # type: ignore[no-untyped-call]
+        for currency, amount in amounts.items()
+    ]
+    return [(each.number, each.currency) for each in found]
 
 
 def _quoted(text: str) -> str:

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from consumers.repositories.books import BooksRepository
 from contracts.messages import LedgerEntry
 from infra.local.stack import LocalStack
 from infra.postgres.bootstrap import SuperuserSettings, as_superuser, ensure_database
 from infra.postgres.engine import Database
+from infra.postgres.ledger_tables import metadata
 from infra.postgres.migrate import migrate
 from infra.settings import LedgerDatabaseSettings
 from tests.builders.settings import settings_from
@@ -32,6 +33,14 @@ class LedgerDatabase:
                 for entry in batch:
                     books[entry.ledger_id].enter([entry])
                 await repository.save(connection, books.values(), ())
+
+    async def forget(self, ledger_id: UUID) -> None:
+        """Delete all rows of a ledger, which only a migrator can."""
+        async with self.migrator.transaction("forget a ledger") as connection:
+            for table in reversed(metadata.sorted_tables):
+                if "ledger_id" in table.columns:
+                    await connection.execute(f"DELETE FROM {table.name} WHERE ledger_id = $1", ledger_id)
+            await connection.execute("DELETE FROM ledgers WHERE id = $1", ledger_id)
 
 
 @asynccontextmanager

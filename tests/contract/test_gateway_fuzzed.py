@@ -24,6 +24,9 @@ UNCHECKED = [check for check in CHECKS.get_all() if check.__name__ in _EXCLUDED]
 _AS_IT_SHOULD_BE = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[1-9][0-9]*")
 
 schema = schemathesis.openapi.from_dict(document())
+# What is too large is refused before it is read.
+rejecting = schema.config.checks.negative_data_rejection
+rejecting.expected_statuses = [*rejecting.expected_statuses, "413"]
 
 
 @pytest.fixture(scope="module")

@@ -170,6 +170,29 @@ async def test_one_account_has_what_was_merged_into_it(ledger_reading: Database,
     assert await read(ledger_reading, rows, kinds=[AccountKind.ASSET]) == {(cash, "EUR"): -750}
 
 
+async def test_an_account_with_few_postings_among_many_is_known_to_the_posting(
+    ledger_reading: Database, write: Write
+) -> None:
+    rows = LedgerRows(recorded_at=START)
+    cash, savings, food = rows.account("Cash"), rows.account("Savings"), rows.category("Food")
+    moments = []
+    for number in range(110):
+        rows.transaction(Move(cash, food, 1), on=date(2024, 1, 1 + number % 28))
+        if number in (10, 30, 50):
+            moved = Move(cash, savings, 100) if number < 40 else Move(savings, cash, 30)
+            rows.transaction(moved, on=date(2024, 1, 1 + number // 2))
+            moments.append(rows.recorded_at)
+    await write(rows)
+
+    for known_at in [each + timedelta(microseconds=by) for each in moments for by in (-1, 0, 1)]:
+        knowledge = await knowledge_of(ledger_reading, rows, known_at)
+        for on in (None, date(2024, 1, 15), date(2024, 1, 16)):
+            minor = rows.balance(savings, on=on or date.max, known_at=known_at)
+            expected = {(savings, "EUR"): minor} if minor else {}
+            found = await read(ledger_reading, rows, account_id=savings, on=on, knowledge=knowledge)
+            assert found == expected, (known_at, on)
+
+
 async def test_totals_larger_than_64_bits_are_exact(ledger_reading: Database, write: Write) -> None:
     rows = LedgerRows()
     cash, salary = rows.account("Cash"), rows.category("Salary", AccountKind.INCOME)

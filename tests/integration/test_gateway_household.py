@@ -11,8 +11,14 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from contracts import topics
+from contracts.envelope import operation_id
+from infra.kafka.producer import Producer
 from infra.local.stack import LocalStack
+from infra.settings import KafkaSettings
 from tests.builders.gateway import Person, a_person, an_address
+from tests.builders.settings import settings_from
+from tests.builders.submissions import a_record, a_submission
 
 pytestmark = pytest.mark.stack
 
@@ -398,6 +404,50 @@ def test_a_stranger_sees_nothing(ann: Person, eve: Person) -> None:
     ):
         assert refused(write(eve, method, ledger + path, body)) == "ledger_not_found"
         assert refused(write(eve, method, nobodys + path, body)) == "ledger_not_found"
+
+
+async def test_a_bulk_grant_outlives_no_right_to_write(stack: LocalStack, ann: Person, bob: Person) -> None:
+    ledger = a_ledger(ann)
+    join(ann, bob, ledger)
+    grant = ok(bob.post(f"{ledger}/bulk-grants", {}), 201)["grant"]
+    producer = Producer(settings_from(stack.environment("gateway"), KafkaSettings), client_id="tests")
+
+    async def outcome() -> str:
+        message = a_submission(bob.user_id, ledger_id=UUID(ledger.split("/")[-1]))
+        key = uuid4().hex
+        await producer.send(a_record(message, bob.user_id, key=key, topic=topics.LEDGER_BULK, grant=grant))
+        path = f"/operations/{operation_id(message, bob.user_id, key)}"
+        async with asyncio.timeout(20):
+            while (operation := ok(bob.get(path)))["status"] == "pending":
+                await asyncio.sleep(0.1)
+        return str(operation.get("code") or operation["status"])
+
+    try:
+        assert await outcome() == "recorded"
+        ok(write(ann, "PATCH", f"{ledger}/members/{bob.user_id}", {"role": "viewer"}))
+        assert await outcome() == "role_insufficient"
+        ok(write(ann, "DELETE", f"{ledger}/members/{bob.user_id}"), 204)
+        assert await outcome() == "ledger_not_found"
+    finally:
+        await producer.stop()
+    assert len(ok(ann.get(f"{ledger}/transactions"))["items"]) == 1
+
+
+def test_who_was_removed_reads_nothing_by_earlier_operations_or_keys(ann: Person, bob: Person) -> None:
+    ledger, key = a_ledger(ann), uuid4().hex
+    join(ann, bob, ledger)
+    body = {"amount": "24.47", "category": "Groceries"}
+    accepted = ok(bob.post(f"{ledger}/transactions", body, idempotency_key=key), 202)
+    recorded = write(bob, "POST", f"{ledger}/transactions", body, idempotency_key=key).json()
+    assert ok(bob.get(f"/operations/{accepted['operation_id']}"))["transaction"]["id"] == recorded["id"]
+
+    ok(write(ann, "DELETE", f"{ledger}/members/{bob.user_id}"), 204)
+
+    operation = ok(bob.get(f"/operations/{accepted['operation_id']}"))
+    assert operation["status"] == "recorded"
+    assert "transaction" not in operation
+    again = write(bob, "POST", f"{ledger}/transactions", body, idempotency_key=key)
+    assert "24.47" not in again.text
 
 
 def test_ids_of_people_are_told_to_members_only(ann: Person, bob: Person) -> None:

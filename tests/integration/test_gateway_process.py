@@ -92,6 +92,25 @@ def test_tries_are_limited_per_address_and_per_network(stack: LocalStack, tmp_pa
     clear_tries(stack)
 
 
+def test_a_person_invites_so_often_and_no_oftener(stack: LocalStack, tmp_path: Path) -> None:
+    limits = {"CASH_LIMITS_PER_SUBJECT": "3", "CASH_LIMITS_PER_NETWORK": "100", "CASH_LIMITS_WINDOW_S": "60"}
+    with a_person(stack) as ann, a_person(stack) as bob:
+        clear_tries(stack)
+        with a_gateway(stack, tmp_path, **limits) as gateway:
+
+            def invite(person: Person) -> httpx.Response:
+                return gateway.http.post(
+                    f"/ledgers/{person.ledger_id}/invitations",
+                    json={"email": an_address(), "role": "viewer"},
+                    headers={"Authorization": person.http.headers["Authorization"]},
+                )
+
+            assert [invite(ann).status_code for _ in range(4)] == [202, 202, 202, 429]
+            assert int(invite(ann).headers["retry-after"]) >= 1
+            assert invite(bob).status_code == 202
+    clear_tries(stack)
+
+
 def clear_tries(stack: LocalStack) -> None:
     """Forget the tries of the other tests, which come from the same network."""
     import asyncio
@@ -116,6 +135,8 @@ def test_without_redis_nobody_gets_in_and_those_who_are_go_on(stack: LocalStack)
         assert int(sign_in.headers["retry-after"]) > 0
         body = {"email": an_address(), "base_currency": "EUR", "time_zone": "UTC"}
         assert ann.http.post("/registrations", json=body).status_code == 503
+        invitation = {"email": an_address(), "role": "viewer"}
+        assert ann.post(f"/ledgers/{ann.ledger_id}/invitations", invitation).status_code == 503
 
         assert ann.record()["amount"] == "24.47"
         assert ann.get("/transactions").json()["items"]

@@ -196,7 +196,7 @@ def test_pages_show_every_transaction_once_the_newest_first(bob: Person) -> None
 
 def test_balances_are_what_was_recorded(stack: LocalStack) -> None:
     with a_person(stack) as cat:
-        assert cat.get("/accounts").json() == {"items": []}
+        assert cat.get("/accounts").json()["items"] == []
         assert cat.get("/transactions").json() == {"items": [], "next_cursor": None}
         cat.record(amount="100", category="Salary", kind="income")
         cat.record(amount="30.30", category="Groceries")
@@ -210,12 +210,12 @@ def test_balances_are_what_was_recorded(stack: LocalStack) -> None:
     }
 
 
-@pytest.mark.parametrize("limit", ["-1", "0", "201", "1.5", "many", "", "9" * 400])
+@pytest.mark.parametrize("limit", ["-1", "0", "201", "1.5", "1e2", "+5", "many", "", "9" * 400])
 def test_a_limit_that_is_none_is_named(ann: Person, limit: str) -> None:
     assert named(ann.get("/transactions", limit=limit), 400) == ["limit"]
 
 
-@pytest.mark.parametrize("cursor", ["x", "", "A" * 38, "A" * 65, "\x00", "é", str(uuid4())])
+@pytest.mark.parametrize("cursor", ["x", "", "A" * 38, "A" * 201, "\x00", "é", str(uuid4())])
 def test_a_cursor_that_is_none_of_ours_is_named(ann: Person, cursor: str) -> None:
     assert named(ann.get("/transactions", cursor=cursor), 400) == ["cursor"]
 
@@ -226,12 +226,20 @@ def test_a_cursor_that_is_none_of_ours_is_named(ann: Person, cursor: str) -> Non
         (b'{"amount": 24.47, "category": "x"}', "amount"),
         (b'{"amount": NaN, "category": "x"}', "amount"),
         (b'{"amount": "%s", "category": "x"}' % (b"9" * 400), "amount"),
-        (b'{"amount": "9223372036854775808", "category": "x"}', "amount"),
+        (b'{"amount": "1e3", "category": "x"}', "amount"),
         (b'{"amount": "1", "category": ""}', "category"),
         (b'{"amount": "1", "category": "%s"}' % (b"x" * 10_000), "category"),
         (b'{"amount": "1", "category": "a\\u0000"}', "category"),
         (b'{"amount": "1", "category": "\\ud800"}', "category"),
         (b'{"amount": "1", "category": "x", "kind": 7}', "kind"),
+        (b'{"amount": "1", "category": "x", "status": "reconciled"}', "status"),
+        (b'{"amount": "1", "category": "x", "tags": "one"}', "tags"),
+        (b'{"amount": "1", "category": "x", "tags": ["a\\n"]}', "tags"),
+        (b'{"amount": "1", "category": "x", "payee": "a\\u0007"}', "payee"),
+        (b'{"amount": "1", "category": "x", "external_id": ""}', "external_id"),
+        (b'{"splits": [{"amount": "1"}]}', "splits.0.category"),
+        (b'{"splits": [{"amount": 1, "category": "x"}]}', "splits.0.amount"),
+        (b'{"amount": "1", "to_account": "x", "rate": "-1"}', "rate"),
         (b'{"amount": "1", "category": "x", "unknown": 7}', "unknown"),
         (b'{"amount": "1", "category": "x"', ""),
     ],

@@ -30,18 +30,7 @@ async def lived_in(ledger: LedgerDatabase) -> AsyncIterator[LivedIn]:
     home = LivedIn()
     await ledger.take([home.journal])
     yield home
-    await forget(ledger, home.ledger_id)
-
-
-async def forget(ledger: LedgerDatabase, ledger_id: UUID) -> None:
-    async with ledger.migrator.transaction("forget a ledger") as connection:
-        tables = await connection.fetch(
-            "SELECT table_name FROM information_schema.columns"
-            " WHERE table_schema = 'public' AND column_name = 'ledger_id'"
-        )
-        for (table,) in tables:
-            await connection.execute(f"DELETE FROM {table} WHERE ledger_id = $1", ledger_id)
-        await connection.execute("DELETE FROM ledgers WHERE id = $1", ledger_id)
+    await ledger.forget(home.ledger_id)
 
 
 async def damage(ledger: LedgerDatabase, lived_in: LivedIn, statement: str) -> None:
@@ -103,7 +92,9 @@ DAMAGES = [
         "versions",
         "UPDATE changes SET subject_id = gen_random_uuid() WHERE ledger_id = $1 AND type LIKE 'transaction.%'",
     ),
-    ("account versions", "DELETE FROM account_versions WHERE ledger_id = $1 AND name = 'Food'"),
+    ("gaps", "DELETE FROM account_versions WHERE ledger_id = $1 AND name = 'Food'"),
+    ("changes", "DELETE FROM account_versions WHERE ledger_id = $1 AND name = 'Eating'"),
+    ("changes", "DELETE FROM transaction_versions WHERE ledger_id = $1 AND deleted"),
     ("account versions", "UPDATE accounts SET version = 2 WHERE ledger_id = $1 AND name = 'Eating'"),
     ("account versions", "UPDATE accounts SET state_of = 2 WHERE ledger_id = $1 AND name = 'Eating'"),
     ("roots", "UPDATE accounts SET root_id = id WHERE ledger_id = $1 AND merged_into IS NOT NULL"),
@@ -185,7 +176,7 @@ async def test_damage_in_one_ledger_is_found_among_others_and_told_of_it_alone(l
         assert await findings_of(ledger, [homes[0].ledger_id, homes[2].ledger_id]) == []
     finally:
         for home in homes:
-            await forget(ledger, home.ledger_id)
+            await ledger.forget(home.ledger_id)
 
 
 async def test_rows_of_a_ledger_that_does_not_exist_are_found(ledger: LedgerDatabase, lived_in: LivedIn) -> None:
@@ -201,7 +192,7 @@ async def test_rows_of_a_ledger_that_does_not_exist_are_found(ledger: LedgerData
         assert len(strays) == 4
         assert any("rows of postings" in sentence for sentence in await check_ledgers(ledger.consumer))
     finally:
-        await forget(ledger, nobodys)
+        await ledger.forget(nobodys)
 
 
 async def test_what_is_recorded_while_a_check_runs_is_no_finding(ledger: LedgerDatabase) -> None:
@@ -219,7 +210,7 @@ async def test_what_is_recorded_while_a_check_runs_is_no_finding(ledger: LedgerD
     await recording
     assert rounds > 1
     for home in homes:
-        await forget(ledger, home.ledger_id)
+        await ledger.forget(home.ledger_id)
 
 
 async def test_the_job_goes_on_where_it_stopped_and_counts_what_it_finds(
@@ -227,7 +218,7 @@ async def test_the_job_goes_on_where_it_stopped_and_counts_what_it_finds(
 ) -> None:
     homes = sorted([LivedIn() for _ in range(3)], key=lambda home: home.ledger_id)
     await ledger.take([home.journal for home in homes])
-    await damage(ledger, homes[2], "UPDATE balances SET balance_minor = balance_minor + 1 WHERE ledger_id = $1")
+    await damage(ledger, homes[2], "UPDATE ledgers SET sequence = sequence + 1 WHERE id = $1")
     asked: list[tuple[str, UUID]] = []
 
     async def noting(database: object, check: str, ledger_ids: Sequence[UUID], **limits: float) -> list[Finding]:
@@ -235,7 +226,7 @@ async def test_the_job_goes_on_where_it_stopped_and_counts_what_it_finds(
         return await run_check(ledger.consumer, check, ledger_ids, **limits)
 
     monkeypatch.setattr(checks, "run_check", noting)
-    before = FINDINGS.labels("balances")._value.get()
+    before = FINDINGS.labels("gaps")._value.get()
     try:
         place, runs = Place(), 0
         while runs == 0 or place != Place():
@@ -243,11 +234,11 @@ async def test_the_job_goes_on_where_it_stopped_and_counts_what_it_finds(
             runs += 1
     finally:
         for home in homes:
-            await forget(ledger, home.ledger_id)
+            await ledger.forget(home.ledger_id)
 
     assert runs > 2
     assert sorted(asked) == sorted((check, home.ledger_id) for check in CHECKS for home in homes)
-    assert FINDINGS.labels("balances")._value.get() == before + 1
+    assert FINDINGS.labels("gaps")._value.get() == before + 1
 
 
 async def test_the_job_leaves_out_what_takes_too_long(

@@ -172,6 +172,9 @@ def test_a_register_counts_along(api: Api) -> None:
     assert max(len(line.rstrip()) for line in narrow.out.splitlines()) <= 60
     assert "1200.00 EUR" in narrow.out
     assert "--cursor c" in wide.err
+    api.on("GET", f"accounts/{OTHER}", an_account("Food", id=OTHER, kind="expense"))
+    api.on("GET", f"accounts/{OTHER}/register", a_page({**line, "amount": "24.47"}))
+    assert cells(api.cash("account", "register", OTHER).out)[2][-3:] == ["-24.47 EUR", "-1200.00 EUR", "3f2a91bc"]
 
 
 def test_balances_are_asked_for_by_day_and_knowledge(api: Api) -> None:
@@ -301,7 +304,7 @@ def test_an_assertion_is_found_by_its_beginning_and_lifted(api: Api) -> None:
     assert api.cash("assertion", "lift", ASSERTION).code == ExitCode.REFUSED
 
 
-def totals_of(*lines: tuple[str | None, str, str, str]) -> dict[str, Any]:
+def totals_of(*lines: tuple[str | None, str | None, str, str]) -> dict[str, Any]:
     return {
         "items": [
             {"id": None, "name": name, "period": period, "currency": currency, "amount": amount}
@@ -311,10 +314,10 @@ def totals_of(*lines: tuple[str | None, str, str, str]) -> dict[str, Any]:
 
 
 TOTALS = totals_of(
-    ("Groceries", "2026-02", "EUR", "-84.47"),
-    ("Groceries", "2026-03", "EUR", "-24.47"),
-    ("Salary", "2026-03", "EUR", "2846.00"),
-    ("Hotel", "2026-03", "USD", "-300.00"),
+    ("Groceries", "2026-02", "EUR", "84.47"),
+    ("Groceries", "2026-03", "EUR", "24.47"),
+    ("Salary", "2026-03", "EUR", "-2846.00"),
+    ("Hotel", "2026-03", "USD", "300.00"),
 )
 
 
@@ -355,10 +358,12 @@ def test_periods_are_lines_where_they_do_not_fit(api: Api) -> None:
 
 
 def test_what_has_no_payee_is_a_line_too(api: Api) -> None:
-    api.on("GET", "totals", totals_of((None, "all", "EUR", "-1.00")))
+    api.on("GET", "totals", totals_of((None, None, "EUR", "1.00")))
 
     assert cells(api.cash("totals", "--by", "payee", "--period", "all").out)[1] == ["(no payee)", "-1.00", "EUR"]
     assert api.asked() == {"by": "payee", "period": "all"}
+    api.on("GET", "totals", totals_of(("Bank", "2026-03", "EUR", "1.00")))
+    assert cells(api.cash("totals", "--by", "account").out)[1] == ["Bank", "1.00", "EUR"]
     api.on("GET", "totals", totals_of())
     assert "Nothing was recorded then that fits" in api.cash("totals").out
 

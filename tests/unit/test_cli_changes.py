@@ -178,7 +178,10 @@ def test_the_log_says_who_did_what(api: Api) -> None:
     ]
     assert api.asked() == {"by": "me", "subject": TRANSACTION, "limit": "17"}
     assert "--cursor more" in ended.err
-    assert api.cash("changes", "--subject", "3f2a91bc").code == ExitCode.USAGE
+    assert api.cash("changes", "--subject", "Bank").code == ExitCode.USAGE
+    api.on("GET", "transactions", a_page(a_transaction()))
+    assert api.cash("changes", "--subject", "3f2a91bc", "--limit", "17").code == ExitCode.OK
+    assert api.asked()["subject"] == TRANSACTION
 
 
 def test_the_log_fits_into_narrow_terminals(api: Api) -> None:

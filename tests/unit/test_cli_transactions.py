@@ -10,7 +10,7 @@ import pytest
 from cli.filters import filter_word
 from cli.output import ExitCode, Failure
 from cli.transaction_entry import read_splits
-from tests.builders.api import LEDGER, TRANSACTION, Api, a_page, a_problem, a_transaction, an_api, cells
+from tests.builders.api import LEDGER, TRANSACTION, Api, a_change, a_page, a_problem, a_transaction, an_api, cells
 
 OTHER = "3f2a91bc-0000-4000-8000-000000000002"
 GROCERIES, HOUSEHOLD = {"id": OTHER, "name": "Groceries"}, {"id": OTHER, "name": "Household"}
@@ -41,6 +41,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
             {"splits": [{"amount": "4.47", "category": "Household"}, {"amount": "20.00", "category": "Eating out"}]},
         ),
         (("24.47", "Shop", "--split", "24.47 Food"), {"description": "Shop"}),
+        (("24.47", "Food", "--note", "-5 degrees", "--", "-5 off"), {"note": "-5 degrees", "description": "-5 off"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -85,7 +86,8 @@ def test_a_transfer_names_where_it_goes(api: Api, words: tuple[str, ...], body: 
     [
         (("add", "5", "Food", "--income", "--refund"), "an income is no refund"),
         (("add", "5", "Food", "milk", "--split", "5 Food"), "with --split there is no CATEGORY: leave out 'Food'"),
-        (("add", "5", "--split", "-5 Food"), "'-5 Food' is not above zero"),
+        (("add", "5", "--split", "-5 Food"), "'-5' is not above zero"),
+        (("add", "--income", "-5", "Food"), "'-5' is not above zero"),
         (("add", "5", "Food", "--status", "reconciled"), "--status"),
         (("add", "5"), "Missing argument 'CATEGORY'"),
         (("transfer", "5"), "Missing option '--to'"),
@@ -323,6 +325,17 @@ def test_a_beginning_that_fits_two_is_asked_for_again(api: Api) -> None:
     assert "2 ids begin with '3f2a91bc'" in ended.err
 
 
+def test_a_deleted_one_is_found_among_the_changes(api: Api) -> None:
+    changes = [a_change(9, "transaction.reversed"), a_change(8), a_change(7, "account.changed", subject_id=OTHER)]
+    api.on("GET", "transactions", a_page()).on("GET", "changes", a_page(*changes))
+    api.on("GET", f"transactions/{TRANSACTION}", a_transaction(deleted=True))
+
+    assert ["Deleted", "yes, as it was before"] in cells(api.cash("tx", "show", "3f2a91bc").out)
+    ended = api.cash("tx", "show", "ffffffff")
+    assert ended.code == ExitCode.NOT_FOUND
+    assert "none of your newest 1000 transactions" in ended.err
+
+
 def test_a_history_says_who_changed_what(api: Api) -> None:
     versions = [
         {"version": 50, "type": "transaction.recorded", "user_id": OTHER, "username": "ann", "changed": {}},
@@ -339,6 +352,7 @@ def test_a_history_says_who_changed_what(api: Api) -> None:
     for number, version in enumerate(versions):
         version |= {"at": "2026-03-31T10:00:01Z", "state": a_transaction(revision=min(number + 1, 2))}
     api.on("GET", f"transactions/{TRANSACTION}/history", a_page(*versions))
+    api.on("GET", f"transactions/{TRANSACTION}", a_transaction())
 
     shown = api.cash("tx", "history", TRANSACTION).out
 

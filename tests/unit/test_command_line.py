@@ -110,6 +110,25 @@ def test_every_command_has_help_and_speaks_json(cash: Cash, command: tuple[str, 
     assert "--json" in ended.out or command in {("up",), ("logs",), ("down",), ("reset",)}
 
 
+#: What is about a person, a system, or all ledgers.
+WITHOUT_A_LEDGER = frozenset(
+    {
+        *(("register",), ("verify",), ("login",), ("logout",), ("whoami",), ("demo",), ("mail",)),
+        *(("up",), ("status",), ("logs",), ("down",), ("reset",), ("doctor",)),
+        *(("ledger", name) for name in ("list", "create", "accept", "decline", "rebuild")),
+    }
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_on_a_ledger_can_be_told_which(command: tuple[str, ...]) -> None:
+    found: Any = get_command(app)
+    for name in command:
+        found = found.commands[name]
+
+    assert ("ledger" in {parameter.name for parameter in found.params}) is (command not in WITHOUT_A_LEDGER)
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_command_takes_a_secret_as_an_argument(command: tuple[str, ...]) -> None:
     found: Any = get_command(app)

@@ -1,0 +1,89 @@
+"""How PostgreSQL answers each of the gateway's questions about a ledger of years: by indexes, as docs/plans.md says."""
+
+import importlib
+import pkgutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import pytest
+import pytest_asyncio
+
+import gateway.queries
+from infra.local.stack import LocalStack
+from infra.postgres.engine import Database
+from infra.postgres.ledger_checks import CHECKS, run_check
+from infra.settings import LedgerDatabaseSettings
+from tests.bench.plans import PAGE, TRANSACTIONS, Answered, Plan, answer, databases, page_of
+from tests.bench.questions import OF_A_LEDGER, OF_PEOPLE, Asking
+from tests.builders.settings import settings_from
+
+pytestmark = pytest.mark.stack
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def asking(stack: LocalStack) -> AsyncIterator[Asking]:
+    """Databases that these plans are made on, filled."""
+    async with databases(stack, TRANSACTIONS) as asking:
+        yield asking
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def answered(asking: Asking) -> Sequence[Answered]:
+    """Every question with the plans of its statements."""
+    return [*await answer(asking, OF_A_LEDGER), *await answer(asking, OF_PEOPLE)]
+
+
+def plans_of(answered: Sequence[Answered]) -> Iterator[tuple[str, Plan]]:
+    for each in answered:
+        for planned in each.planned:
+            for plan in (planned.generic, planned.custom):
+                yield f"{planned.statement.name} ({each.question.words})", plan
+
+
+async def test_the_page_says_how_each_question_is_answered(answered: Sequence[Answered]) -> None:
+    assert page_of(answered) == PAGE.read_text("utf-8"), (
+        "docs/plans.md is not true any more; look at what differs after `.venv/bin/python -m tests.bench.plans`"
+    )
+
+
+async def test_no_question_reads_a_whole_table(answered: Sequence[Answered]) -> None:
+    whole = [(name, scan) for name, plan in plans_of(answered) for scan in plan.scans if scan.index is None]
+
+    assert whole == []
+
+
+async def test_no_question_reads_a_whole_index(answered: Sequence[Answered]) -> None:
+    """An index without its first column is read from end to end, or jumped through: all ledgers' rows."""
+    whole = [
+        (name, scan)
+        for name, plan in plans_of(answered)
+        for scan in plan.scans
+        if scan.index and scan.first_column not in scan.columns
+    ]
+
+    assert whole == []
+
+
+async def test_every_statement_of_the_read_side_is_shown(answered: Sequence[Answered]) -> None:
+    asked = {planned.statement.text for each in answered for planned in each.planned}
+    missing = []
+    for found in pkgutil.iter_modules(gateway.queries.__path__, "gateway.queries."):
+        for name, value in vars(importlib.import_module(found.name)).items():
+            is_statement = type(value) is str and value.lstrip().startswith(("SELECT", "WITH"))
+            if is_statement and not any(value.strip() in text for text in asked):
+                missing.append(f"{found.name}.{name}")
+
+    assert missing == [], "add a question to tests/bench/questions.py that asks it"
+
+
+async def test_the_ledger_that_is_asked_about_is_one_that_a_consumer_could_have_left(
+    stack: LocalStack, asking: Asking
+) -> None:
+    settings = settings_from(stack.environment("ledger-consumer"), LedgerDatabaseSettings)
+    database = Database(settings.model_copy(update={"name": asking.ledger.name}), application="tests")
+    await database.start()
+    try:
+        findings = [each for check in CHECKS for each in await run_check(database, check, [asking.of.ledger_id])]
+    finally:
+        await database.stop()
+
+    assert findings == []
