@@ -79,9 +79,9 @@ def verify(
     if json:
         show_json({"ledgers": ledgers, "entries": entries, "findings": [asdict(finding) for finding in findings]})
     elif not findings:
-        say(f"All is right: {ledgers:,} ledgers with {entries:,} entries.")
+        say(f"All is right: {_counted(ledgers, 'ledger')}, {_counted(entries, 'journal entry', 'journal entries')}.")
     if findings:
-        fail(f"{len(findings)} findings; keep a copy of the data and see docs/rebuild.md")
+        fail(f"{_counted(len(findings), 'finding')}; keep a copy of the data and see docs/rebuild.md")
 
 
 def rebuild(
@@ -132,6 +132,10 @@ def _run(command: Sequence[str], settings: Mapping[str, str], folder: str | None
                 return process.wait()
             except KeyboardInterrupt:
                 continue
+
+
+def _counted(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def _as_id(typed: str) -> UUID:

@@ -401,8 +401,8 @@ def show(outcome: Outcome) -> None:
     """Print for people what came of it."""
     rebuilt = outcome.rebuilt
     assert rebuilt is not None
-    repeats = f" and {outcome.repeats:,} repeats" if outcome.repeats else ""
-    print(f"{outcome.entries:,} entries{repeats} of {outcome.ledgers:,} ledgers, in {outcome.seconds:.1f} s.\n")
+    print(f"Entries: {outcome.entries:,}; repeats left out: {outcome.repeats:,}; ledgers: {outcome.ledgers:,}")
+    print(f"Seconds: {outcome.seconds:.1f}\n")
     live = outcome.live
     print(f"{'table':22}{'rows':>12}  {'live' if live else '':14}rebuilt")
     for name, digest in rebuilt.tables.items():

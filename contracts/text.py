@@ -163,7 +163,8 @@ def email_key(address: str) -> str:
     try:
         return f"{local.casefold()}@{mail_domain(domain)}" if at else typed.casefold()
     except UnicodeError:
-        return typed.casefold()  # No mail ever goes there.
+        # No mail ever goes there. Lower case, because case folding would make a host's name of "ß".
+        return f"{local.casefold()}@{domain.lower()}"
 
 
 def is_mailbox(typed: str) -> bool:

@@ -54,21 +54,22 @@ _MINOR_MAX = 2**62
 
 #: Who asks is a member: $1 is the ledger and $2 the user in every statement.
 MEMBER = "EXISTS (SELECT FROM members WHERE ledger_id = $1 AND user_id = $2)"
+# OFFSET keeps PostgreSQL from making a table of all postings or tags there are, to look into that instead.
 #: An assertion covers transaction ``t``: one that stands and held, of its day or a later one, made after it.
 RECONCILED = """EXISTS (
   SELECT FROM postings q JOIN assertions held ON held.ledger_id = $1
     AND held.account_id IN (q.source_account_id, q.destination_account_id)
     AND held.lifted_at IS NULL AND held.stated_minor = held.computed_minor
     AND held.asserted_on >= t.booked_on AND held.sequence > t.sequence
-  WHERE q.ledger_id = $1 AND q.sequence = t.sequence
+  WHERE q.ledger_id = $1 AND q.sequence = t.sequence OFFSET 0
 )"""
 _POSTED = """EXISTS (
   SELECT FROM postings q WHERE q.ledger_id = $1 AND q.sequence = t.sequence
-    AND (q.source_account_id = ANY (?::uuid[]) OR q.destination_account_id = ANY (?::uuid[]))
+    AND (q.source_account_id = ANY (?::uuid[]) OR q.destination_account_id = ANY (?::uuid[])) OFFSET 0
 )"""
 _TAGGED = """EXISTS (
   SELECT FROM transaction_tags g WHERE g.ledger_id = $1 AND g.tag_key = ?
-    AND g.booked_on = t.booked_on AND g.transaction_id = t.id
+    AND g.booked_on = t.booked_on AND g.transaction_id = t.id OFFSET 0
 )"""
 #: As the index has it.
 _SAID = "to_tsvector('simple'::regconfig, t.words) @@ to_tsquery('simple'::regconfig, ?)"
@@ -399,16 +400,19 @@ class Selection:
 
     async def _fewest(self, connection: Connection, ledger_id: UUID) -> tuple[int, Way]:
         """Return the way with the fewest rows and how many those are, as far as they are counted."""
-        counted = [way for way in self._ways if way.counts]
-        counts: list[int] = []
-        if counted:
-            columns = [joined([lead.count(self._days) for lead in way.leads], " + ") for way in counted]
-            text, values = ("SELECT " + joined(columns, ", ")).numbered(2)
+        counts: Iterable[int] = ()
+        if counted := [way for way in self._ways if way.counts]:
+            text, values = self.counts().numbered(2)
             row = await connection.fetchrow(text, ledger_id, *values)
             assert row is not None  # it selects from nothing
-            counts = list(row.values())
+            counts = row.values()
         known = [*zip(counts, counted, strict=True), *((MANY, way) for way in self._ways if not way.counts)]
         return min(known, key=lambda pair: (min(pair[0], MANY), pair[1].rank))
+
+    def counts(self) -> Sql:
+        """Return the statement for how many rows each way has that can be counted."""
+        columns = [joined([lead.count(self._days) for lead in way.leads], " + ") for way in self._ways if way.counts]
+        return "SELECT " + joined(columns, ", ")
 
     def page(self, plan: Plan, sort: Sort, limit: int, after: Sequence[Any] | None = None) -> Sql:
         """Return the statement for the transactions of one page, whole, in its order, from behind those keys on."""

@@ -39,7 +39,7 @@ SELECT {_OPERATION}, {COLUMNS}
 FROM operations o
 LEFT JOIN (transactions t {JOINS}) ON t.ledger_id = o.subject_id AND t.id = o.resource_id
   AND o.noun IN ('transaction', 'transaction-change', 'reversal')
-  AND EXISTS (SELECT FROM members m WHERE m.ledger_id = o.subject_id AND m.user_id = o.user_id)
+  AND (SELECT true FROM members m WHERE m.ledger_id = o.subject_id AND m.user_id = o.user_id)
 WHERE o.id = ANY($1::uuid[])
 ORDER BY o.id, p.position
 """  # noqa: S608  # constants

@@ -17,7 +17,7 @@ from contracts.accounts import CATEGORY_KINDS, MONEY_KINDS, AccountKind
 from contracts.filters import Filter
 from contracts.money import format_minor
 from contracts.text import name_key
-from gateway.queries.filters import MEMBER, Selection, Span, Sql, find_names
+from gateway.queries.filters import MEMBER, Selection, Span, Sql, Way, find_names
 from infra.postgres.engine import Database
 
 #: Where there are more, those of the largest amounts are listed.
@@ -172,6 +172,14 @@ def _by_tag(rows: Sql) -> Sql:
     return _by_head(rows, "tag.name", "tag.name", tags)
 
 
+def totals_statement(by: By, selection: Selection, way: Way) -> Sql:
+    """Return the statement for totals of the transactions of a selection, found that way; $3 is the period."""
+    if by in (By.CATEGORY, By.ACCOUNT):
+        return _by_account(_of_transactions(selection.whole(way, "t.id, t.sequence, t.booked_on")))
+    found = selection.whole(way, _HEAD)
+    return _by_payee(found) if by is By.PAYEE else _by_tag(found)
+
+
 async def find_totals(
     ledger: Database,
     ledger_id: UUID,
@@ -201,11 +209,7 @@ async def find_totals(
             names = None if what is None else await find_names(connection, ledger_id, user_id, what)
             selection = Selection(what, names, Span(first, last))
             way = await selection.choose_whole(connection, ledger_id)
-            if of_accounts:
-                statement = _by_account(_of_transactions(selection.whole(way, "t.id, t.sequence, t.booked_on")))
-            else:
-                found = selection.whole(way, _HEAD)
-                statement = _by_payee(found) if by is By.PAYEE else _by_tag(found)
+            statement = totals_statement(by, selection, way)
             text, values = statement.numbered(len(fixed) + 1)
             rows = await connection.fetch(text, *fixed, *values)
     read = _account_totals if of_accounts else _named_totals

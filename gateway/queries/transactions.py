@@ -100,13 +100,24 @@ COLUMNS = f"""{_STATE}, EXISTS (
 """
 #: As that, by the status that was set, whatever covers it now: of earlier versions.
 COLUMNS_AS_SET = f"{_STATE}, false AS reconciled"
-JOINS = """
-JOIN postings p ON p.ledger_id = t.ledger_id AND p.sequence = t.sequence AND p.transaction_id = t.id
-JOIN accounts posted_from ON posted_from.ledger_id = t.ledger_id AND posted_from.id = p.source_account_id
-JOIN accounts s ON s.ledger_id = t.ledger_id AND s.id = posted_from.root_id
-JOIN accounts posted_to ON posted_to.ledger_id = t.ledger_id AND posted_to.id = p.destination_account_id
-JOIN accounts d ON d.ledger_id = t.ledger_id AND d.id = posted_to.root_id
-"""
+
+
+def _account_of(side: str) -> str:
+    return f"""
+    SELECT root.id, root.name, root.kind
+    FROM accounts own JOIN accounts root ON root.ledger_id = own.ledger_id AND root.id = own.root_id
+    WHERE own.ledger_id = t.ledger_id AND own.id = p.{side}_account_id LIMIT 1
+    """  # noqa: S608  # here and below: built from constants
+
+
+#: Row by row from ``t`` on, which OFFSET and LIMIT keep so: begun from the accounts, every posting would be read.
+JOINS = f"""
+CROSS JOIN LATERAL (
+  SELECT * FROM postings WHERE ledger_id = t.ledger_id AND sequence = t.sequence AND transaction_id = t.id OFFSET 0
+) p
+CROSS JOIN LATERAL ({_account_of("source")}) s
+CROSS JOIN LATERAL ({_account_of("destination")}) d
+"""  # noqa: S608
 _NEWEST = "ORDER BY booked_on DESC, booked_at DESC, id DESC"
 
 # What is asked most: the newest, not filtered.
@@ -114,7 +125,7 @@ _FIRST_PAGE = f"""
 SELECT {COLUMNS}
 FROM (SELECT * FROM transactions WHERE ledger_id = $1 AND NOT deleted AND {MEMBER} {_NEWEST} LIMIT $3) t {JOINS}
 ORDER BY t.booked_on DESC, t.booked_at DESC, t.id DESC, p.position
-"""  # noqa: S608  # here and below: built from constants
+"""  # noqa: S608
 _NEXT_PAGE = f"""
 SELECT {COLUMNS}
 FROM (SELECT * FROM transactions

@@ -79,6 +79,8 @@ async def run(stack: LocalStack, chosen: list[str], sizes: Sizes) -> None:
         if name in chosen:
             await measure(system, table, sizes)
     print(f"{table.text()}\n")
+    if reads := table.reads_text():
+        print(f"{reads}\n")
     if memory:
         print(f"{memory_table(memory)}\n")
     took_s = time.monotonic() - began

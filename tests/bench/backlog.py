@@ -1,4 +1,4 @@
-"""The bench's backlog: records wait in ``ledger.bulk`` or ``ledger.submissions``; the consumer takes them, the relay runs."""
+"""The bench's backlog: in ``ledger.bulk`` or ``ledger.submissions``, until it is taken; the relay runs."""
 
 import asyncio
 import random
@@ -14,16 +14,18 @@ from aiokafka import AIOKafkaProducer
 
 from consumers.repositories.book_rows import POSTING_COLUMNS, TRANSACTION_COLUMNS
 from contracts import topics
+from contracts.text import name_key
+from contracts.topics import Topic
 from infra.kafka.broker import BATCH_RECORDS_MAX
 from infra.kafka.connection import connection_arguments
 from infra.kafka.producer import Producer, Record
 from tests.bench.http_load import cpu_seconds
+from tests.bench.ledger_batches import TAG_COLUMNS, some_have
 from tests.bench.sizes import Sizes
-from tests.bench.system import SCRATCH_TOPIC, Person, System, committed
+from tests.bench.system import GROUPS, SCRATCH_TOPIC, Person, System, committed
 from tests.bench.table import Row, Table
 from tests.builders.submissions import a_record, a_submission
 
-GROUPS = {topics.LEDGER_BULK: "ledger-consumer-bulk", topics.LEDGER_SUBMISSIONS: "ledger-consumer"}
 CATEGORIES = 24
 LINGER_MS = 5
 SENT_AT_ONCE = 5000
@@ -84,17 +86,22 @@ class Backlog:
 
 
 async def measure_backlogs(system: System, table: Table, sizes: Sizes) -> None:
-    """Measure one household's import and one spread over many ledgers."""
+    """Measure one household's import and one spread over many ledgers, and what waited on the way of single ones."""
     memory = Memory()
-    one = await _measure(system, [system.a_person()], sizes.backlog_one, sizes.backlog_rounds, memory)
-    many = await _measure(
-        system, [system.a_person() for _ in range(sizes.ledgers)], sizes.backlog_many, sizes.backlog_rounds, memory
-    )
-    for name, backlog, goal in (("one ledger", one, 0.25), (f"{sizes.ledgers:,} ledgers", many, 0.17)):
+    rounds, bulk, single = sizes.backlog_rounds, topics.LEDGER_BULK, topics.LEDGER_SUBMISSIONS
+    one = await _measure(system, bulk, [system.a_person()], sizes.backlog_one, rounds, memory)
+    people = [system.a_person() for _ in range(sizes.ledgers)]
+    many = await _measure(system, bulk, people, sizes.backlog_many, rounds, memory)
+    typed = await _measure(system, single, [system.a_person()], sizes.backlog_interactive, rounds, memory)
+    for name, backlog, goal in (
+        (f"{bulk.name} → recorded, one ledger", one, 0.25),
+        (f"{bulk.name} → recorded, {sizes.ledgers:,} ledgers", many, 0.17),
+        (f"{single.name} → recorded, one ledger", typed, 0.25),
+    ):
         ratio = backlog.taken.per_second / backlog.copied.per_second
         table.add(
             Row(
-                f"backlog ledger.bulk → recorded, {name}",
+                f"backlog {name}",
                 f"{backlog.taken.per_second:,.0f}/s; {backlog.cpu_each_us:.0f} µs CPU each in the consumer; "
                 f"journal complete {backlog.relay_later_s:.1f} s later",
                 f"{backlog.copied.per_second:,.0f}/s (COPY, {BATCH_RECORDS_MAX:,} a commit)",
@@ -118,21 +125,23 @@ async def measure_backlogs(system: System, table: Table, sizes: Sizes) -> None:
         )
 
 
-async def _measure(system: System, people: Sequence[Person], rows: int, rounds: int, memory: Memory) -> Backlog:
+async def _measure(
+    system: System, topic: Topic, people: Sequence[Person], rows: int, rounds: int, memory: Memory
+) -> Backlog:
     backlog = Backlog()
     chance = random.Random(3)
     # A busy machine may take longer over thousands at once than a person would wait for one.
     patient = system.kafka.model_copy(update={"send_timeout_s": 60.0})
     producer = Producer(patient, client_id="bench", linger_ms=LINGER_MS)
     # The first rows open ledgers and categories; an import of any length does that once.
-    opening = [_record(chance, person, number, number) for person in people for number in range(CATEGORIES)]
+    opening = [_record(chance, topic, person, number, number) for person in people for number in range(CATEGORIES)]
     sent = len(opening)
     await _send(producer, opening)
     await _send_raw(system, opening)
     await system.quiet()
     try:
         for turn in range(rounds):
-            records = [_record(chance, chance.choice(people), sent + at) for at in range(rows // rounds)]
+            records = [_record(chance, topic, chance.choice(people), sent + at) for at in range(rows // rounds)]
             sent += len(records)
             await asyncio.to_thread(system.stack.hold, "ledger-consumer")
             if turn % 2:
@@ -142,7 +151,7 @@ async def _measure(system: System, people: Sequence[Person], rows: int, rounds: 
                 backlog.produced.add(len(records), await _send(producer, records))
             del records
             began = await _clock(system)
-            await _take(system, backlog, memory)
+            await _take(system, topic, backlog, memory)
             taken_at = time.perf_counter()
             await system.quiet()
             backlog.relay_later_s = max(backlog.relay_later_s, time.perf_counter() - taken_at)
@@ -178,18 +187,19 @@ async def _send_raw(system: System, records: Sequence[Record]) -> float:
         await producer.stop()
 
 
-async def _take(system: System, backlog: Backlog, memory: Memory) -> None:
+async def _take(system: System, topic: Topic, backlog: Backlog, memory: Memory) -> None:
     """Let the consumer go and add up what it takes from its first commit to its last, in how many seconds."""
-    written = await system.written(topics.LEDGER_BULK)
+    group = next(name for name, taken in GROUPS.items() if taken is topic)
+    written = await system.written(topic)
     async with system.admin() as admin:
-        before = await committed(admin, GROUP, topics.LEDGER_BULK)
+        before = await committed(admin, group, topic)
         releasing = asyncio.create_task(asyncio.to_thread(system.stack.release, "ledger-consumer"))
-        while (first := await committed(admin, GROUP, topics.LEDGER_BULK)) == before:
+        while (first := await committed(admin, group, topic)) == before:
             await asyncio.sleep(0.02)
         began = time.perf_counter()
         consumer = psutil.Process(_pid(system))
         cpu_began = cpu_seconds(consumer)
-        while await committed(admin, GROUP, topics.LEDGER_BULK) < written:
+        while await committed(admin, group, topic) < written:
             memory.samples.append((time.perf_counter() - began, consumer.memory_info().rss))
             await asyncio.sleep(0.05)
         backlog.taken.add(written - first, time.perf_counter() - began)
@@ -225,6 +235,9 @@ async def _copy(system: System, people: Sequence[Person], since: Any) -> tuple[i
         seconds = 0.0
         for chunk in _chunks(transactions, BATCH_RECORDS_MAX):
             theirs: list[Any] = [postings[row["ledger_id"], row["id"]] for row in chunk]
+            tags = [
+                (row["ledger_id"], name_key(tag), row["booked_on"], row["id"]) for row in chunk for tag in row["tags"]
+            ]
             began = time.perf_counter()
             async with connection.transaction():
                 await connection.copy_records_to_table(
@@ -232,6 +245,9 @@ async def _copy(system: System, people: Sequence[Person], since: Any) -> tuple[i
                 )
                 await connection.copy_records_to_table(
                     "postings", schema_name="bench", records=theirs, columns=POSTING_COLUMNS
+                )
+                await connection.copy_records_to_table(
+                    "transaction_tags", schema_name="bench", records=tags, columns=TAG_COLUMNS
                 )
             seconds += time.perf_counter() - began
     finally:
@@ -258,15 +274,16 @@ async def _clock(system: System) -> Any:
         await connection.close()
 
 
-def _record(chance: random.Random, person: Person, number: int, category: int | None = None) -> Record:
+def _record(chance: random.Random, topic: Topic, person: Person, number: int, category: int | None = None) -> Record:
     message = a_submission(
         person.user_id,
         amount=f"{chance.randrange(1, 50_000) / 100:.2f}",
         category=f"Category {chance.randrange(CATEGORIES) if category is None else category}",
         description=f"Receipt {number} of the bench",
         booked=date(2024, 1, 1) + timedelta(days=chance.randrange(_DAYS)),
+        **some_have(chance),
     )
-    return a_record(message, person.user_id, key=f"row-{number}", topic=topics.LEDGER_BULK, grant=person.grant)
+    return a_record(message, person.user_id, key=f"row-{number}", topic=topic, grant=person.grant)
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

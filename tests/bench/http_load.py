@@ -49,6 +49,11 @@ class Answers:
         """Microseconds of the server's processor time per answer: what a busy machine changes least."""
         return self.cpu_s / len(self.latencies_s) * 1e6
 
+    @property
+    def brief(self) -> str:
+        """Rate, p50 and p99."""
+        return f"{self.per_second:,.0f}/s, {self.percentile_ms(50):.1f} / {self.percentile_ms(99):.1f} ms"
+
     def text(self) -> str:
         cpu = f"; {self.cpu_each_us:.0f} µs CPU each" if self.cpu_s else ""
         return f"{self.per_second:,.0f}/s; {self.spread}{cpu}"

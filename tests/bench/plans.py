@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from difflib import unified_diff
 from functools import partial
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,6 +36,8 @@ from tests.builders.settings import settings_from
 PAGE = PROJECT / "docs" / "plans.md"
 TRANSACTIONS, OTHERS = 20_000, 250
 _LEDGER_ID, _USER_ID = UUID(int=7), UUID(int=8)
+#: One of those that :func:`add_others` adds.
+_SMALL_ID = UUID(md5(b"ledger 1", usedforsecurity=False).hexdigest())
 _SETTINGS: Mapping[str, type[PostgresSettings]] = {"ledger": LedgerDatabaseSettings, "users": UsersDatabaseSettings}
 
 
@@ -59,11 +62,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A statement with the plan for any values, and that for the values it was asked with."""
+    """A statement with the plan for any values, that for the values it was asked with, and that for a small ledger."""
 
     statement: Statement
     generic: Plan
     custom: Plan
+    small: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Answered:
 
 @asynccontextmanager
 async def databases(stack: LocalStack, transactions: int) -> AsyncIterator[Asking]:
-    """Make both databases beside those of a stack, fill them, lend them as the gateway may read them, drop them."""
+    """Make both databases, with one ledger, beside those of a stack; lend them as the gateway reads them; drop them."""
     server = settings_from(stack.environment("bootstrap"), SuperuserSettings)
     readers: dict[str, NotingDatabase] = {}
     async with as_superuser(server) as superuser:
@@ -99,7 +103,6 @@ async def databases(stack: LocalStack, transactions: int) -> AsyncIterator[Askin
                 history = await write_history(connection, _LEDGER_ID, _USER_ID, transactions)
                 await connection.execute(_OPERATIONS, _LEDGER_ID, _USER_ID)
                 await connection.execute(_INVITATIONS, _LEDGER_ID, _USER_ID)
-                await _add_others(connection)
                 await connection.execute("VACUUM (ANALYZE)")
             yield Asking(readers["ledger"], readers["users"], history)
         finally:
@@ -109,30 +112,34 @@ async def databases(stack: LocalStack, transactions: int) -> AsyncIterator[Askin
                 await superuser.execute(f"DROP DATABASE IF EXISTS plans_{which} WITH (FORCE)")
 
 
-async def _add_others(connection: Any) -> None:
-    """Give as many other ledgers the same accounts, and the first transactions."""
-    for table, key, condition in _OF_OTHERS:
-        columns = await connection.fetchval(_COLUMNS_BUT, table, key)
-        await connection.execute(
-            f"INSERT INTO {table} ({key}, {columns}) SELECT md5('ledger ' || number)::uuid, {columns} "
-            f"FROM {table}, generate_series(1, {OTHERS}) AS number WHERE {key} = $1 AND {condition}",
-            _LEDGER_ID,
-        )
+async def add_others(stack: LocalStack) -> None:
+    """Give as many other ledgers the same accounts and the first transactions."""
+    server = settings_from(stack.environment("bootstrap"), SuperuserSettings)
+    async with as_superuser(server, "plans_ledger") as connection:
+        for table, key, condition in _OF_OTHERS:
+            columns = await connection.fetchval(_COLUMNS_BUT, table, key)
+            await connection.execute(
+                f"INSERT INTO {table} ({key}, {columns}) SELECT md5('ledger ' || number)::uuid, {columns} "
+                f"FROM {table}, generate_series(1, {OTHERS}) AS number WHERE {key} = $1 AND {condition}",
+                _LEDGER_ID,
+            )
+        await connection.execute("VACUUM (ANALYZE)")
 
 
-async def answer(asking: Asking, questions: Sequence[Question]) -> list[Answered]:
-    """Ask each question and have what it came to planned."""
-    answered = []
-    for question in questions:
-        noted: list[Statement] = []
-        for database in (asking.ledger, asking.users):
-            assert isinstance(database, NotingDatabase)
-            database.note_in(noted)
-        await question.ask(asking)
-        # A question may ask the same again, as long as it finds too little.
-        statements = {statement.text: statement for statement in noted}
-        answered.append(Answered(question, [await _plan(statement) for statement in statements.values()]))
-    return answered
+async def answer_all(asking: Asking) -> list[Answered]:
+    """Ask every question and have what it came to planned."""
+    return [await _answer(asking, question) for question in (*OF_A_LEDGER, *OF_PEOPLE)]
+
+
+async def _answer(asking: Asking, question: Question) -> Answered:
+    noted: list[Statement] = []
+    for database in (asking.ledger, asking.users):
+        assert isinstance(database, NotingDatabase)
+        database.note_in(noted)
+    await question.ask(asking)
+    # A question may ask the same again, as long as it finds too little.
+    statements = {statement.text: statement for statement in noted}
+    return Answered(question, [await _plan(statement) for statement in statements.values()])
 
 
 async def _plan(statement: Statement) -> Planned:
@@ -140,12 +147,15 @@ async def _plan(statement: Statement) -> Planned:
         indexes = await _indexes(connection)
         explained = await connection.fetchval(f"{_EXPLAIN} {statement.text}", *statement.arguments)
         custom = _read(json.loads(explained)[0]["Plan"], indexes)
+        elsewhere = [_SMALL_ID if value == _LEDGER_ID else value for value in statement.arguments]
+        explained = await connection.fetchval(f"{_EXPLAIN} {statement.text}", *elsewhere)
+        small = _read(json.loads(explained)[0]["Plan"], indexes)
         await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         await connection.execute(f"PREPARE explained AS {statement.text}")
         values = f"({', '.join(['NULL'] * len(statement.arguments))})" if statement.arguments else ""
         explained = await connection.fetchval(f"{_EXPLAIN} EXECUTE explained{values}")
         await connection.execute("DEALLOCATE explained")
-    return Planned(statement, _read(json.loads(explained)[0]["Plan"], indexes), custom)
+    return Planned(statement, _read(json.loads(explained)[0]["Plan"], indexes), custom, small)
 
 
 async def _indexes(connection: Any) -> dict[str, Sequence[str]]:
@@ -215,7 +225,8 @@ def page_of(answered: Sequence[Answered]) -> str:
 
 async def _write(stack: LocalStack, transactions: int) -> None:
     async with databases(stack, transactions) as asking:
-        page = page_of([*await answer(asking, OF_A_LEDGER), *await answer(asking, OF_PEOPLE)])
+        await add_others(stack)
+        page = page_of(await answer_all(asking))
     if transactions == TRANSACTIONS:
         PAGE.write_text(page, "utf-8")
         print(PAGE)

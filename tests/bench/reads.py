@@ -18,7 +18,7 @@ from tests.bench.questions import OF_A_LEDGER, Asking, Question
 from tests.bench.sizes import Sizes
 from tests.bench.statements import NotingDatabase, Statement
 from tests.bench.system import Reader, System
-from tests.bench.table import Row, Table
+from tests.bench.table import ReadLine, Row, Table
 from tests.builders.settings import settings_from
 
 CONNECTIONS = 16
@@ -74,6 +74,13 @@ async def _measure(
                 ratio >= goal if goal else None,
             )
         )
+    table.read_sizes = [reader.history.transactions for reader in readers]
+    figures = [
+        each
+        for floor, mine in zip(floors, ours, strict=True)
+        for each in (mine.brief, floor.brief, f"{mine.per_second / floor.per_second:.0%}")
+    ]
+    table.add_read(ReadLine(question.words, figures))
     if question is OF_A_LEDGER[0]:
         _compare(table, readers, floors, ours)
 

@@ -18,7 +18,7 @@ class Sizes:
     ledgers: int = 1000
     list_small: int = 10_000
     list_large: int = 1_000_000
-    read_round_s: float = 2.0
+    read_round_s: float = 1.5
     sign_ins: int = 25
     batches: int = 40_000
     settle_s: float = 15.0

@@ -378,10 +378,11 @@ async def test_an_import_at_full_speed_comes_whole_and_in_order(ann: Person, wri
             assert await watcher.until(count, within_s=60) == list(range(2, count + 1))
 
 
+@pytest.mark.timeout(240)
 async def test_who_does_not_read_costs_little_and_is_cut_and_the_others_read_on(
     stack: LocalStack, ann: Person, write: Write, producer: Producer, tmp_path: Path
 ) -> None:
-    count = 40_000
+    count = 25_000
     ledger_id = await a_long_journal(ann, count, write, producer)
     with a_gateway(stack, tmp_path) as gateway:
         port = gateway.http.base_url.port
@@ -392,10 +393,10 @@ async def test_who_does_not_read_costs_little_and_is_cut_and_the_others_read_on(
         before = process.memory_info().rss
         async with stalled(ann, ledger_id, port) as first, stalled(ann, ledger_id, port) as second:
             async with Watcher(ann, ledger_id=ledger_id, port=port, last=0) as watcher:
-                assert await watcher.until(count, within_s=60) == list(range(1, count + 1))
+                assert await watcher.until(count, within_s=90) == list(range(1, count + 1))
             grown = process.memory_info().rss - before
-            # Each of the three was sent 25 MB, or would have been.
-            assert grown < 24 * 1024 * 1024, f"{grown / 1024 / 1024:.0f} MB"
+            # Each of the three was sent 15 MB, or would have been.
+            assert grown < 20 * 1024 * 1024, f"{grown / 1024 / 1024:.0f} MB"
             await asyncio.sleep(STALLED_S + LAST_WORDS_S + 2)
             for connection in (first, second):
                 assert await asyncio.to_thread(read_to_the_end, connection) < 8 * 1024 * 1024

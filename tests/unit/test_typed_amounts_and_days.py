@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from cli.amounts import checked_amount, checked_rate, checked_signed_amount
+from cli.days import read_calendar_day, read_day, read_moment
 from cli.output import ExitCode, Failure
-from cli.amounts import checked_amount
-from cli.days import read_day
 
 NOW = datetime(2026, 3, 1, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 
@@ -70,3 +70,45 @@ def test_days_are_read_in_the_ledgers_zone(typed: str, sent: str) -> None:
 def test_what_is_no_day_is_refused_with_an_example(typed: str) -> None:
     with pytest.raises(Failure, match=r"type it as 2026-03-01, or today, or yesterday"):
         read_day(typed, NOW)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"), [("0", "0"), ("-120.50", "-120.50"), ("−120.50", "-120.50"), (" - 5 ", "-5"), ("7.1", "7.1")]
+)
+def test_what_an_account_holds_may_be_nothing_or_owed(typed: str, sent: str) -> None:
+    assert checked_signed_amount(typed) == sent
+
+
+@pytest.mark.parametrize("typed", ["+5", "--5", "-1,50", "", "-", "1e3"])
+def test_what_is_no_signed_amount_is_refused(typed: str) -> None:
+    with pytest.raises(Failure, match="is not an amount"):
+        checked_signed_amount(typed)
+
+
+@pytest.mark.parametrize("typed", ["0", "0.0", "-1", "1,08", "1/3", ""])
+def test_what_is_no_rate_is_refused_with_an_example(typed: str) -> None:
+    with pytest.raises(Failure, match=r"type digits above zero, with a point, as in 1\.0842"):
+        checked_rate(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("yesterday", "2026-03-01T00:00:00+01:00"),
+        ("2026-03-28", "2026-03-29T00:00:00+01:00"),
+        # The day has 23 hours.
+        ("2026-03-29", "2026-03-30T00:00:00+02:00"),
+        ("2026-03-31T18:30", "2026-03-31T18:30:00+02:00"),
+        ("2026-03-31T18:30Z", "2026-03-31T18:30:00+00:00"),
+    ],
+)
+def test_a_day_as_a_moment_is_its_end(typed: str, sent: str) -> None:
+    assert read_moment(typed, NOW) == sent
+
+
+def test_a_moment_is_no_calendar_day_and_the_other_way_round() -> None:
+    assert read_calendar_day("Yesterday", NOW) == "2026-02-28"
+    with pytest.raises(Failure, match=r"is not a day; type it as 2026-03-01, or today"):
+        read_calendar_day("2026-03-31T18:30", NOW)
+    with pytest.raises(Failure, match=r"is not a moment; type it as 2026-03-01T00:30, or a day for its end"):
+        read_moment("2026-03-31 noon", NOW)
