@@ -158,13 +158,13 @@ def email_key(address: str) -> str:
 
     RFC 5321 lets a mail server tell ``Ann@`` from ``ann@``; none in use does, and people type both.
     """
-    typed = unicodedata.normalize("NFC", address.strip())
-    local, at, domain = typed.rpartition("@")
+    local, at, domain = unicodedata.normalize("NFC", address.strip()).rpartition("@")
+    local = unicodedata.normalize("NFC", local.casefold())
     try:
-        return f"{local.casefold()}@{mail_domain(domain)}" if at else typed.casefold()
+        return f"{local}@{mail_domain(domain)}" if at else domain.casefold()
     except UnicodeError:
         # No mail ever goes there. Lower case, because case folding would make a host's name of "ß".
-        return f"{local.casefold()}@{domain.lower()}"
+        return f"{local}@{unicodedata.normalize('NFC', domain.lower())}"
 
 
 def is_mailbox(typed: str) -> bool:

@@ -9,23 +9,20 @@ CATEGORIES = 30
 _OPEN = """
 INSERT INTO ledgers (id, sequence, name, base_currency, time_zone, default_account_id, opened_at, recorded_at)
 VALUES ($1, $2, 'Personal', 'EUR', 'Europe/Berlin', $3, now(), now())
-ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence
 """
-_JOIN = (
-    "INSERT INTO members (ledger_id, user_id, role, joined_at) VALUES ($1, $2, 'owner', now()) ON CONFLICT DO NOTHING"
-)
+_JOIN = "INSERT INTO members (ledger_id, user_id, role, joined_at) VALUES ($1, $2, 'owner', now())"
 _ACCOUNT = """
 INSERT INTO accounts (ledger_id, id, kind, name, name_key, currency, opened_at, root_id, merged_into, version, state_of)
 VALUES ($1, $2::uuid, $3, $4::text, lower($4::text), $5, now(), coalesce($6::uuid, $2::uuid), $6::uuid, 1, 1)
-ON CONFLICT DO NOTHING
 """
 #: What is frequent, what is rare, and what lies between: each of the filter's terms finds all three.
 _TRANSACTIONS = """
 INSERT INTO transactions (ledger_id, id, revision, state_of, sequence, version, kind, booked_on, booked_at,
                           amount_minor, currency, description, payee, payee_key, tags, status, external_id,
                           submitted_at, recorded_at, user_id, operation_id, words)
-SELECT $1, gen_random_uuid(), 1, number, number, number, CASE WHEN number % 50 = 0 THEN 'income' ELSE 'expense' END, day::date,
-       day, 1 + number * 7919 % 50000 + CASE WHEN number % 10000 = 0 THEN 900000 ELSE 0 END,
+SELECT $1, gen_random_uuid(), 1, number, number, number,
+       CASE WHEN number % 50 = 0 THEN 'income' ELSE 'expense' END, day::date, day,
+       1 + number * 7919 % 50000 + CASE WHEN number % 10000 = 0 THEN 900000 ELSE 0 END,
        CASE WHEN number % 100 = 3 THEN 'JPY' ELSE 'EUR' END, 'Receipt ' || number || ' ' || said, paid, lower(paid),
        CASE WHEN number % 20 = 1 THEN ARRAY['Holiday'] WHEN number % 5000 = 11 THEN ARRAY['Rare'] ELSE '{}' END,
        CASE WHEN number > $3::bigint * 0.99 THEN 'pending' ELSE 'cleared' END, 'bank-' || number, day, day, $2,
@@ -85,7 +82,7 @@ class LargeLedger:
 async def fill_ledger(
     connection: Connection, rows: int, *, ledger_id: UUID | None = None, user_id: UUID | None = None
 ) -> LargeLedger:
-    """Write a ledger with a history of so many transactions over ten years; the role must be the migrator's.
+    """Write a new ledger with a history of so many transactions over ten years; the role must be the migrator's.
 
     Its statistics are taken, as autovacuum would do sooner or later.
     """

@@ -5,8 +5,9 @@ from uuid import uuid4
 
 import pytest
 
+from consumers.domain.mails import MailKind
 from consumers.domain.names import Names
-from consumers.domain.registrations import MailKind, Registration, RegistrationState
+from consumers.domain.registrations import Registration, RegistrationState
 from contracts.refusals import RefusalCode
 from contracts.registrations import (
     ATTEMPTS_PER_ISSUE_MAX,
