@@ -19,6 +19,8 @@ from cli.writes import write
 
 #: How far back the beginning of an assertion's id is looked for.
 _SOUGHT = 1000
+#: How many uncleared rows `reconcile` shows; `assertion show` shows all it is told.
+_UNCLEARED_AT_ONCE = 20
 
 AssertionId = Annotated[str, typer.Argument(metavar="ID", help="Whole, or the beginning that `cash assertions` shows.")]
 
@@ -162,11 +164,11 @@ def _show_outcome(asserted: Mapping[str, Any], books: Ledger) -> None:
         f"It differs: the books have {_money(asserted, 'balance')} in {name} on {day}, "
         f"{Money(abs(difference.amount), difference.currency)} {more} than the statement."
     )
-    _show_uncleared(asserted)
+    _show_uncleared(asserted, most=_UNCLEARED_AT_ONCE)
     note(f"When it is corrected: cash assertion show{books.option} {short(asserted['id'])}")
 
 
-def _show_uncleared(asserted: Mapping[str, Any]) -> None:
+def _show_uncleared(asserted: Mapping[str, Any], *, most: int | None = None) -> None:
     uncleared = asserted["uncleared"]
     if not uncleared:
         say("Everything until then is marked as cleared: something is missing, doubled, or has another amount.")
@@ -178,7 +180,7 @@ def _show_uncleared(asserted: Mapping[str, Any]) -> None:
             Money.read(line),
             short(line["transaction_id"]),
         )
-        for line in uncleared
+        for line in uncleared[:most]
     ]
     say("")
     show_table(
@@ -188,7 +190,7 @@ def _show_uncleared(asserted: Mapping[str, Any]) -> None:
         right=("Amount",),
         whole=("Date", "ID"),
     )
-    if asserted.get("uncleared_more"):
+    if asserted.get("uncleared_more") or len(rows) < len(uncleared):
         note("There are more; clear the ones that the statement has: cash tx edit ID --status cleared")
 
 

@@ -390,7 +390,8 @@ class Selection:
         by_day = _BY_DAY.gives(sort)
         walk = min(in_order, key=lambda way: way.rank, default=_BY_DAY if by_day else _BY_AMOUNT)
         gather = min(self._ways, key=lambda way: (way.counts, way.rank), default=_BY_DAY)
-        return Plan(walk, None if gather.counts and by_day else gather)
+        ends_soon = not self._left(walk) or (by_day and gather.counts)
+        return Plan(walk, None if ends_soon else gather)
 
     async def choose_whole(self, connection: Connection, ledger_id: UUID) -> Way:
         """Choose how all of them are found, in no order."""
@@ -449,7 +450,8 @@ class Selection:
 
     def whole(self, way: Way, columns: str) -> Sql:
         """Return the statement for these columns of all of them, ``t.id`` the first, in no order."""
-        arms = [lead.arm(f"SELECT {columns}", self._where(lead, self._left(way))) for lead in way.leads]
+        end = _as_written(way)
+        arms = [lead.arm(f"SELECT {columns}", self._where(lead, self._left(way)), end) for lead in way.leads]
         if len(arms) == 1 and not way.leads[0].repeats:
             return arms[0]
         return "SELECT DISTINCT ON (t.id) t.* FROM (" + joined(arms, " UNION ALL ") + ") t"
@@ -467,7 +469,7 @@ class Selection:
             else:
                 where = self._where(lead, [*conditions, *_behind(lead, sort, after)])
                 # OFFSET keeps PostgreSQL from walking along the list's order here, too.
-                found = lead.arm("SELECT t.*", where, " OFFSET 0")
+                found = lead.arm("SELECT t.*", where, _as_written(way) + " OFFSET 0")
                 arms.append(f"{_select(keys, lead)} FROM (" + found + f") t {sort.order(keys)} LIMIT {limit}")
         if len(arms) == 1 and way.leads[0].accounts is None:
             return arms[0]
@@ -570,6 +572,11 @@ class Selection:
             if low <= high:
                 ranges.append(Range(list(codes), low, high))
         return ranges
+
+
+def _as_written(way: Way) -> str:
+    """Return the order in which all of a ledger is read: by day its rows lie together, by no other index do they."""
+    return " ORDER BY t.booked_on" if way is _BY_DAY else ""
 
 
 def _asked(condition: Sql) -> Sql:
