@@ -21,6 +21,10 @@ from contracts.text import name_key
 from contracts.transactions import Posting, TransactionAnnotated, TransactionRecorded, TransactionReversed
 
 
+class NotLoaded(LookupError):
+    """Books were asked what they were not loaded with."""
+
+
 @dataclass(slots=True)
 class Turnover:
     """What came into and went out of one account in one currency and month, in minor units."""
@@ -190,8 +194,17 @@ class Books:
         return self.changes.get(sequence)
 
     def balance_minor(self, account_id: UUID, currency: str, on: date | None = None) -> int:
-        """Return what an account holds at the end of a day, or in all: as loaded, and what the batch has added."""
-        balance = self.balances.get((account_id, on), 0)
+        """Return what an account holds at the end of a day, or in all: as loaded, and what the batch has added.
+
+        Raises:
+            NotLoaded: an earlier record of this batch gave a name, or a change, another meaning than it had when the
+                batch was loaded; the batch is taken in parts, and the part with this record knows.
+        """
+        balance = self.balances.get((account_id, on))
+        if balance is None:
+            if not any(isinstance(each, AccountOpened) and each.account_id == account_id for each in self.journal):
+                raise NotLoaded(f"the balance of account {account_id} until {on}")
+            balance = 0
         for entry in self.journal:
             if isinstance(entry, TransactionRecorded | TransactionReversed) and (on is None or entry.booked_on <= on):
                 for each in entry.postings:

@@ -172,7 +172,8 @@ def _lines(rows: Sequence[asyncpg.Record], account_id: UUID, balances: dict[str,
 def _others(transaction: Transaction, account_id: UUID) -> list[NamedAccount]:
     """Return the accounts on the other side; of an exchange that is not the one it goes through."""
     if transaction.kind is TransactionKind.EXCHANGE:
-        sides = [transaction.account, transaction.to_account]
+        sides: list[NamedAccount | None] = [transaction.account, transaction.to_account]
     else:
-        sides = [side for posting in transaction.postings for side in (posting.source, posting.destination)]
+        postings = [(each.source, each.destination) for each in transaction.postings]
+        sides = [side for pair in postings if account_id in (pair[0].id, pair[1].id) for side in pair]
     return list({side.id: side for side in sides if side is not None and side.id != account_id}.values())

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -11,6 +11,7 @@ from consumers.domain.accounts import Account
 from consumers.domain.books import Books
 from consumers.domain.decisions import Asked, Decision
 from contracts.accounts import AccountKind
+from contracts.assertions import AssertionSubmitted
 from contracts.ledgers import personal_ledger_id
 from contracts.members import Role
 from contracts.messages import Source, Submission
@@ -68,6 +69,8 @@ def reloaded(books: Books) -> Books:
     for transaction_id in again.transaction_ids:
         again.find_transaction(transaction_id)
     again._recorded.clear()
+    for account_id in again._accounts:
+        again.balances.setdefault((account_id, None), 0)
     for sequence in range(again.sequence - len(again.journal) + 1, again.sequence + 1):
         if change := again.find_change(sequence):
             again.changes[sequence] = change
@@ -135,6 +138,8 @@ class OpenLedger:
             operation_id=uuid5(self.books.ledger_id, f"{user_id} {message_class.noun} {self._count}"),
             recorded_at=MONDAY_NOON + timedelta(seconds=self._count),
         )
+        if isinstance(message, AssertionSubmitted) and (account := self.books.find_account(message.account)):
+            self.books.balances[account.id, message.on] = self._balance_on(account.id, message.on)
         decision = decide(asked, self.books)
         self.books.apply(asked, decision)
         self.journal += self.books.journal
@@ -155,6 +160,14 @@ class OpenLedger:
         assert self.books.sequence == before
         assert decision.refusal.detail.endswith(".")
         return decision.refusal.code
+
+    def _balance_on(self, account_id: UUID, on: date) -> int:
+        later = (each for entry in self.journal if getattr(entry, "booked_on", on) > on for each in entry.postings)
+        moved: int = sum(
+            each.amount_minor * ((each.destination_account_id == account_id) - (each.source_account_id == account_id))
+            for each in later
+        )
+        return self.books.balances[account_id, None] - moved
 
     def account_id(self, name: str) -> UUID:
         account = self.books.account_named(name)

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from consumers.domain.books import Books
+from consumers.domain.books import Books, NotLoaded
 from consumers.domain.decisions import Asked, Decision
 from contracts.accounts import AccountChanged, AccountChangeSubmitted, AccountKind, AccountOpened, AccountSubmitted
 from contracts.assertions import AssertionLiftSubmitted, AssertionSubmitted, BalanceAsserted
@@ -400,11 +400,26 @@ def record(acts: Sequence[Act], batches: Iterable[Sequence[Act]]) -> tuple[Books
     books = Books(acts[0].message.subject_id)
     journal: list[JournalEntry] = []
     decisions: list[Decision] = []
-    for batch in batches:
-        books = loaded(books, journal, batch)
-        for act in batch:
-            decision = decide(act.asked(), books)
-            books.apply(act.asked(), decision)
-            decisions.append(decision)
+    left = [list(batch) for batch in batches]
+    while left:
+        batch = left.pop(0)
+        try:
+            taken, decided = _take(loaded(books, journal, batch), batch)
+        except NotLoaded:
+            # As delivery does: in two parts, the second of which is loaded with what the first one did.
+            middle = len(batch) // 2
+            left[:0] = [batch[:middle], batch[middle:]]
+            continue
+        books = taken
+        decisions += decided
         journal += books.journal
     return reloaded(books), [entry for entry in journal if isinstance(entry, LedgerEntry)], decisions
+
+
+def _take(books: Books, batch: Iterable[Act]) -> tuple[Books, list[Decision]]:
+    decisions = []
+    for act in batch:
+        decision = decide(act.asked(), books)
+        books.apply(act.asked(), decision)
+        decisions.append(decision)
+    return books, decisions

@@ -1,4 +1,7 @@
-"""What the tests of the read side share: the databases as the gateway reads them, and the ledger as it is written."""
+"""What the tests of the read side share: the databases as the gateway reads them, and the ledger as it is written.
+
+A module has connections of its own: other modules kill the server under theirs.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,28 +24,28 @@ async def _opened(stack: LocalStack, process: str, settings: type[PostgresSettin
     await database.stop()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def ledger_reading(stack: LocalStack) -> AsyncIterator[Database]:
     """The ledger database, as the gateway may read it."""
     async with _opened(stack, "gateway", LedgerDatabaseSettings) as database:
         yield database
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def users_reading(stack: LocalStack) -> AsyncIterator[Database]:
     """The users database, as the gateway may read it."""
     async with _opened(stack, "gateway", UsersDatabaseSettings) as database:
         yield database
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def ledger_writing(stack: LocalStack) -> AsyncIterator[Database]:
     """The ledger database, as its consumer may write it."""
     async with _opened(stack, "ledger-consumer", LedgerDatabaseSettings) as database:
         yield database
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def write(ledger_writing: Database) -> Write:
     """Write what was not written yet of a ledger's rows."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -303,6 +304,7 @@ def until_recorded(person: Person, key: str) -> None:
         body = {"amount": "1.00", "category": "Groceries"}
         if person.post("/transactions", body, prefer="wait=10", idempotency_key=key).status_code in (200, 201):
             return
+        time.sleep(0.5)
     raise AssertionError("it was not recorded")
 
 

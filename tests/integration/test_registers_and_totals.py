@@ -94,6 +94,9 @@ async def test_a_register_names_the_other_side(ledger_reading: Database, home: H
             assert names == {"Yen"}
         if line.kind is TransactionKind.TRANSFER:
             assert names == {"Bank account"}
+    # The other parts of a split are on the same side.
+    for line in await register(ledger_reading, home.rows, next(iter(home.accounts["Groceries"])), 200):
+        assert {account.name for account in line.accounts} <= ACCOUNTS
 
 
 async def test_a_merged_category_has_the_register_of_the_one_that_stands_for_it(

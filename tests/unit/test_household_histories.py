@@ -16,7 +16,7 @@ from tests.builders.books import ANN, BOB, cut, reloaded
 from tests.builders.histories import Household, record
 
 SEED = int(os.environ.get("CASH_HISTORIES_SEED", Random().randrange(10**6)))
-HISTORIES = int(os.environ.get("CASH_HISTORIES", "1500"))
+HISTORIES = int(os.environ.get("CASH_HISTORIES", "500"))
 LENGTH = 40
 
 

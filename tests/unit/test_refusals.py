@@ -95,7 +95,6 @@ def deleted(ledger: OpenLedger) -> str:
 
 def reconciled(ledger: OpenLedger) -> str:
     transaction_id = spent(ledger)
-    ledger.books.balances[ledger.account_id("Cash"), date(2026, 3, 31)] = ledger.balance("Cash")
     minor = -ledger.balance("Cash")
     ledger.done(AssertionSubmitted, account="Cash", balance=f"-{minor // 100}.{minor % 100:02d}", on=date(2026, 3, 31))
     return ledger.refused(ReversalSubmitted, transaction_id=transaction_id)
