@@ -14,7 +14,8 @@ class UndoSubmitted(Submission):
     """A member asked for a change to be taken back (``cashflow.undo.submitted.v1``).
 
     Travels on ``ledger.submissions`` keyed by ``ledger_id``. Becomes the entries that restore the state before that
-    change, each with ``undoes``, or an operation refused with a code. To take back a change that was itself an undo is
+    change, each with ``undoes``, or an operation refused with a code. Only changes of transactions and accounts can be
+    taken back so; the others have an opposite of their own. To take back a change that was itself an undo is
     to redo what it took back.
     """
 

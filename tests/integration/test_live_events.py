@@ -308,6 +308,7 @@ def until_recorded(person: Person, key: str) -> None:
     raise AssertionError("it was not recorded")
 
 
+@pytest.mark.chaos
 async def test_with_the_database_away_streams_stay_open_and_go_on(
     stack: LocalStack, ann: Person, ledger_reading: Database
 ) -> None:
@@ -380,6 +381,7 @@ async def test_an_import_at_full_speed_comes_whole_and_in_order(ann: Person, wri
             assert await watcher.until(count, within_s=60) == list(range(2, count + 1))
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(240)
 async def test_who_does_not_read_costs_little_and_is_cut_and_the_others_read_on(
     stack: LocalStack, ann: Person, write: Write, producer: Producer, tmp_path: Path

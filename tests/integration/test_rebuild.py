@@ -368,6 +368,7 @@ def _why(stack: LocalStack) -> str | None:
     return state.processes["ledger-consumer"].why
 
 
+@pytest.mark.chaos
 async def test_damage_is_named_and_a_switch_over_mends_it(line: Line) -> None:
     user_id = uuid4()
     await line.send(expenses(user_id, 3))
@@ -397,6 +398,7 @@ async def test_damage_is_named_and_a_switch_over_mends_it(line: Line) -> None:
     await line.as_superuser(f"DROP DATABASE {outcome.kept_as}")
 
 
+@pytest.mark.chaos
 async def test_it_does_not_replace_a_database_by_one_that_knows_less(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -452,6 +454,7 @@ async def test_what_an_interrupted_rebuild_left_does_not_matter(line: Line) -> N
     assert SHADOW not in await line.databases()
 
 
+@pytest.mark.chaos
 async def test_killed_at_any_moment_it_leaves_the_live_database_as_it_was(line: Line) -> None:
     before = await line.state()
     for moment_s in (0.8, 1.6, 2.4, 3.2):
@@ -483,6 +486,7 @@ async def test_of_two_rebuilds_one_says_so_and_ends(line: Line) -> None:
             await line.rebuild()
 
 
+@pytest.mark.chaos
 async def test_elsewhere_it_says_what_to_stop_and_waits_for_it(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
     rebuilt = asyncio.create_task(run(Servers(line.superuser, line.passwords, line.kafka), Options(switch_over=True)))
     said = ""

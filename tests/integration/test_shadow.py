@@ -155,7 +155,8 @@ async def test_what_is_no_entry_of_a_ledger_is_an_error(
         await taken(kafka, ledger, topic, [Record(topic, b"key", value, [("ce_type", kind)])])
 
 
-async def test_a_topic_that_does_not_exist_is_said_so(kafka: KafkaSettings) -> None:
+async def test_a_topic_that_does_not_exist_is_said_so(kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.kafka.reading.SILENCE_MAX_S", 2.0)
     with pytest.raises(Unavailable, match=r"no\.such\.topic"):
         async with reading(kafka, "no.such.topic", "tests"):
             pass
