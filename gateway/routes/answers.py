@@ -57,6 +57,11 @@ def answer_of(model: type[Any], description: str) -> ResponseSpec:
     return ResponseSpec(model, description=description, generate_examples=False)
 
 
+def no_content(description: str) -> ResponseSpec:
+    """Return a response without a body, for the OpenAPI document."""
+    return ResponseSpec(None, description=description, generate_examples=False)
+
+
 class JsonAnswer:
     """An answer that is sent as it is: Litestar's Response costs as much as reading the body did."""
 

@@ -27,7 +27,7 @@ from gateway.queries.invitations import (
 from gateway.queries.ledgers import Ledger
 from gateway.queries.users import find_by_address
 from gateway.requests import WRITE, Asking, JsonRequest, asking_of, client_of
-from gateway.routes.answers import API, AcceptedChange, JsonAnswer, answer_of, answer_write, problems
+from gateway.routes.answers import API, AcceptedChange, JsonAnswer, answer_of, answer_write, no_content, problems
 from gateway.routes.ledgers import read_ledger
 from gateway.routes.members import nothing
 from gateway.services import Services
@@ -63,7 +63,7 @@ class OwnInvitationList(msgspec.Struct):
 
 
 _ACCEPTED = answer_of(AcceptedChange, "Accepted; ask for the operation at Location.")
-_OVER = {202: _ACCEPTED, 204: answer_of(type(None), "Done (with `Prefer: wait`)."), **problems(400, 401, 422, 503)}
+_OVER = {202: _ACCEPTED, 204: no_content("Done (with `Prefer: wait`)."), **problems(400, 401, 422, 503)}
 
 
 @post(

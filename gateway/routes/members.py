@@ -15,7 +15,7 @@ from gateway.errors import NotFound
 from gateway.fields import Body, saying
 from gateway.queries.members import Member, find_member, list_members
 from gateway.requests import WRITE, JsonRequest, asking_of
-from gateway.routes.answers import AcceptedChange, JsonAnswer, answer_of, answer_write, problems
+from gateway.routes.answers import AcceptedChange, JsonAnswer, answer_of, answer_write, no_content, problems
 from gateway.services import Services
 
 
@@ -94,7 +94,7 @@ async def change_member(
     status_code=202,
     responses={
         202: _ACCEPTED,
-        204: answer_of(type(None), "A member no more (with `Prefer: wait`)."),
+        204: no_content("A member no more (with `Prefer: wait`)."),
         **problems(400, 401, 404, 422, 503),
     },
     opt=WRITE,

@@ -17,7 +17,7 @@ from gateway.fields import Body, ClientName, RefreshToken, TypedPassword, TypedU
 from gateway.queries.sessions import Session, find_person_of, list_sessions
 from gateway.queries.users import Person, find_by_username
 from gateway.requests import WAIT_S_MAX, WRITE, Asking, JsonRequest, asking_of, client_of
-from gateway.routes.answers import Accepted, JsonAnswer, accepted, answer_of, problems, settled
+from gateway.routes.answers import Accepted, JsonAnswer, accepted, answer_of, no_content, problems, settled
 from gateway.services import Services
 from gateway.tokens import Principal, Tokens
 from infra.secrets import first_refresh_token, next_refresh_token, session_of, token_hash
@@ -160,7 +160,7 @@ async def list_own_sessions(request: JsonRequest, services: NamedDependency[Serv
     status_code=202,
     responses={
         202: answer_of(Accepted, "Accepted; ask for the operation at Location."),
-        204: answer_of(type(None), "Ended (with `Prefer: wait`)."),
+        204: no_content("Ended (with `Prefer: wait`)."),
         **problems(400, 401, 422, 503),
     },
     opt=WRITE,
