@@ -191,7 +191,8 @@ class _Seen:
     def is_undo(self, sequence: int) -> bool:
         """Return whether it takes back, rather than brings back."""
         item = self.items.get(sequence)
-        return bool(item and item.get("undoes")) and not self.is_undo(item["undoes"])  # type: ignore[index]
+        taken_back = item.get("undoes") if item else None
+        return taken_back is not None and not self.is_undo(taken_back)
 
 
 def _may_undo(seen: _Seen, item: Mapping[str, Any], user_id: str) -> bool:

@@ -17,7 +17,8 @@ STUCK_AFTER_S = 30.0
 class Stuck:
     """Finds a subscription that Kafka does not answer while it answers another one of this process.
 
-    Seen once in a dozen kills of the broker: one of aiokafka's two consumers never came back. Started again it does.
+    Seen once in a dozen kills of the broker: one of aiokafka's two consumers never came back. The cause found since is
+    mended (`infra/kafka/lost_connections.py`); should there be another one, a start mends it.
     """
 
     def __init__(self) -> None:

@@ -35,7 +35,8 @@ _CATEGORY_OPENED = {
     TransactionKind.INCOME: AccountKind.INCOME,
     TransactionKind.REFUND: AccountKind.EXPENSE,
 }
-_MOVING = frozenset({TransactionKind.TRANSFER, TransactionKind.EXCHANGE})
+#: Kinds that move money between two accounts, without a category.
+MOVING = frozenset({TransactionKind.TRANSFER, TransactionKind.EXCHANGE})
 _RATE_DECIMALS = 12
 
 
@@ -73,7 +74,7 @@ def move(form: Form, books: Books, stamps: Stamps, operation_id: UUID) -> Moved 
     if refusal := refuse_money_account(account):
         return refusal
     assert account is not None
-    if kind in _MOVING:
+    if kind in MOVING:
         return _move_between(form, account, books, stamps)
     return _move_categories(form, kind, account, books, stamps, operation_id)
 
@@ -83,7 +84,7 @@ def _refuse_fields(form: Form, kind: TransactionKind) -> Refusal | None:
     conflict = RefusalCode.FIELDS_CONFLICT
     if kind is TransactionKind.OPENING:
         return Refusal(conflict, "An opening balance is given when its account is opened.", "kind")
-    if kind in _MOVING:
+    if kind in MOVING:
         if form.category is not None or form.splits is not None:
             return Refusal(conflict, "A transfer has no category; leave it out, or leave out to_account.", "category")
         if form.to_account is None:

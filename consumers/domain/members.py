@@ -52,10 +52,11 @@ def answer_invitation(
 ) -> tuple[LedgerEntry, ...] | Refusal:
     """Decide whether an invitation ends as asked: the invited accepts or declines, the owner withdraws."""
     message = asked.message
+    assert asked.user_id is not None
     invitation = books.invitations.get(message.invitation_id)
     withdrawing = message.answer is InvitationEnding.WITHDRAWN
     may = (
-        books.roles.get(asked.user_id) is Role.OWNER  # type: ignore[arg-type]  # nobody is no member
+        books.roles.get(asked.user_id) is Role.OWNER
         if withdrawing
         else invitation is not None and invitation.invited_user_id == asked.user_id
     )

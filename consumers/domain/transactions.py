@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from consumers.domain.accounts import cleaned
 from consumers.domain.books import Books, Stamps
 from consumers.domain.decisions import Asked
-from consumers.domain.forms import Form, Moved, money_in, move
+from consumers.domain.forms import MOVING, Form, Moved, money_in, move
 from consumers.domain.states import Annotations, TransactionState
 from contracts.accounts import MONEY_KINDS
 from contracts.messages import LedgerEntry
@@ -128,7 +128,7 @@ def change_transaction(
         return annotations
     moved, booked = Moved(state.kind, state.postings, rate=state.rate), Booked(state.booked_on, state.booked_at)
     if message.model_fields_set & _MONEY_FIELDS:
-        remade = _remake(message, state, books, stamps, asked)
+        remade = _remake(asked, state, books, stamps)
         if isinstance(remade, Refusal):
             return remade
         moved = remade
@@ -321,20 +321,17 @@ _MONEY_FIELDS = frozenset(
 
 
 def _remake(
-    message: TransactionChangeSubmitted,
-    state: TransactionState,
-    books: Books,
-    stamps: Stamps,
-    asked: Asked[TransactionChangeSubmitted],
+    asked: Asked[TransactionChangeSubmitted], state: TransactionState, books: Books, stamps: Stamps
 ) -> Moved | Refusal:
     """Return the postings of a changed form: what stands, with what was said in its place."""
+    message = asked.message
     if state.kind is TransactionKind.OPENING:
         return _remake_opening(message, state, books)
     kind = message.kind
     if kind is None:
         if message.to_account is not None:
             kind = TransactionKind.TRANSFER
-        elif state.kind in _MOVING and (message.category is not None or message.splits is not None):
+        elif state.kind in MOVING and (message.category is not None or message.splits is not None):
             kind = TransactionKind.EXPENSE
         else:
             kind = state.kind
@@ -348,7 +345,7 @@ def _remake(
     )
     if message.currency is not None:
         form = replace(form, currency=message.currency)
-    if kind in _MOVING:
+    if kind in MOVING:
         return move(_moving_form(form, message, state, books), books, stamps, asked.operation_id)
     splits, category = form.splits, form.category
     if message.splits is not None:
@@ -368,14 +365,11 @@ def _remake(
     return move(form, books, stamps, asked.operation_id)
 
 
-_MOVING = frozenset({TransactionKind.TRANSFER, TransactionKind.EXCHANGE})
-
-
 def _form_of(state: TransactionState) -> Form:
     """Return the form that would make a transaction's postings."""
     first, last = state.postings[0], state.postings[-1]
     amount = format_minor(state.amount_minor, first.currency)
-    if state.kind in _MOVING:
+    if state.kind in MOVING:
         return Form(
             state.kind,
             amount,

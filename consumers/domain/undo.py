@@ -1,6 +1,7 @@
 """Undo: the state before a change, restored by a change of its own. To undo an undo is to redo."""
 
 from dataclasses import replace
+from uuid import UUID
 
 from consumers.domain.accounts import account_entry, refuse_account_state
 from consumers.domain.books import Books, Stamps
@@ -29,9 +30,9 @@ def undo(asked: Asked[UndoSubmitted], books: Books, stamps: Stamps) -> tuple[Led
             RefusalCode.CHANGE_NOT_FOUND, "This ledger has no change with this number; list its changes.", "change"
         )
     if change.type in _OF_TRANSACTIONS:
-        return _undo_of_transaction(asked, books, stamps)
+        return _undo_of_transaction(number, change.subject_id, books, stamps)
     if change.type in _OF_ACCOUNTS:
-        return _undo_of_account(asked, books, stamps)
+        return _undo_of_account(number, change.subject_id, books, stamps)
     return Refusal(
         RefusalCode.CHANGE_NOT_UNDOABLE,
         "Changes of members, rates, statements and the ledger itself have commands of their own; use those.",
@@ -40,11 +41,9 @@ def undo(asked: Asked[UndoSubmitted], books: Books, stamps: Stamps) -> tuple[Led
 
 
 def _undo_of_transaction(
-    asked: Asked[UndoSubmitted], books: Books, stamps: Stamps
+    number: int, transaction_id: UUID, books: Books, stamps: Stamps
 ) -> tuple[LedgerEntry, ...] | Refusal:
-    number = asked.message.change
-    change = books.find_change(number)
-    state = books.find_transaction(change.subject_id) if change else None
+    state = books.find_transaction(transaction_id)
     assert state is not None
     history = [*books.earlier_transactions.get(state.id, ()), state]
     at = next(at for at, version in enumerate(history) if version.version == number)
@@ -59,10 +58,8 @@ def _undo_of_transaction(
     )
 
 
-def _undo_of_account(asked: Asked[UndoSubmitted], books: Books, stamps: Stamps) -> tuple[LedgerEntry, ...] | Refusal:
-    number = asked.message.change
-    change = books.find_change(number)
-    account = books.account(change.subject_id) if change else None
+def _undo_of_account(number: int, account_id: UUID, books: Books, stamps: Stamps) -> tuple[LedgerEntry, ...] | Refusal:
+    account = books.account(account_id)
     assert account is not None
     history = [*books.earlier_accounts.get(account.id, ()), account]
     at = next(at for at, version in enumerate(history) if version.version == number)

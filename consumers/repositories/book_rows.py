@@ -36,7 +36,7 @@ CHANGE_COLUMNS = (
 )  # fmt: skip
 
 #: What every entry has, which has columns of its own, and the postings, which have a table of theirs.
-_NO_DETAIL = frozenset({*LedgerEntry.model_fields, "postings", "undoes"})
+_NO_DETAIL = {*LedgerEntry.model_fields, "postings", "undoes"}
 _TAGS = VERSION_COLUMNS.index("tags")
 
 
@@ -280,7 +280,7 @@ def _change_row(entry: LedgerEntry, subject_id: UUID) -> Row:
         entry.type.removeprefix("cashflow.").removesuffix(".v1"),
         subject_id,
         getattr(entry, "undoes", None),
-        entry.model_dump_json(exclude=set(_NO_DETAIL), exclude_defaults=True),
+        entry.model_dump_json(exclude=_NO_DETAIL, exclude_defaults=True),
     )
 
 

@@ -1,6 +1,7 @@
 """Invitations: by e-mail address, answered alike whether somebody has it or not; accepted, declined, withdrawn."""
 
-from typing import Annotated, Literal
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -150,12 +151,7 @@ async def withdraw_invitation(
     services: NamedDependency[Services],
 ) -> JsonAnswer:
     """Withdraw an invitation to your ledger that nobody has answered yet."""
-    asking = asking_of(request)
-    event = InvitationAnswerSubmitted(
-        ledger_id=ledger_id, invitation_id=invitation_id, answer=InvitationEnding.WITHDRAWN
-    )
-    submitted = await services.publisher.submit(event, asking, by=request.user)
-    return await answer_write(submitted, asking, nothing, status=204)
+    return await _end(request, ledger_id, invitation_id, InvitationEnding.WITHDRAWN, services, nothing, status=204)
 
 
 @post(
@@ -176,12 +172,12 @@ async def accept_invitation(
     services: NamedDependency[Services],
 ) -> JsonAnswer:
     """Accept an invitation: you become a member of the ledger."""
-    asking, principal = asking_of(request), request.user
-    event = InvitationAnswerSubmitted(
-        ledger_id=ledger_id, invitation_id=invitation_id, answer=InvitationEnding.ACCEPTED
-    )
-    submitted = await services.publisher.submit(event, asking, by=principal)
-    return await answer_write(submitted, asking, lambda: read_ledger(services.ledger, ledger_id, principal))
+    principal = request.user
+
+    async def joined() -> Ledger:
+        return await read_ledger(services.ledger, ledger_id, principal)
+
+    return await _end(request, ledger_id, invitation_id, InvitationEnding.ACCEPTED, services, joined, status=200)
 
 
 @post(
@@ -198,12 +194,7 @@ async def decline_invitation(
     services: NamedDependency[Services],
 ) -> JsonAnswer:
     """Decline an invitation; its owner sees that you did."""
-    asking = asking_of(request)
-    event = InvitationAnswerSubmitted(
-        ledger_id=ledger_id, invitation_id=invitation_id, answer=InvitationEnding.DECLINED
-    )
-    submitted = await services.publisher.submit(event, asking, by=request.user)
-    return await answer_write(submitted, asking, nothing, status=204)
+    return await _end(request, ledger_id, invitation_id, InvitationEnding.DECLINED, services, nothing, status=204)
 
 
 @get(
@@ -239,3 +230,20 @@ async def _invitation(services: Services, ledger_id: UUID, invitation_id: UUID, 
 async def _require_owner(services: Services, ledger_id: UUID, principal: Principal) -> None:
     if await require_member(services.ledger, ledger_id, principal) is not Role.OWNER:
         raise NotFound("Only the owner of a ledger sees its invitations; ask them.", "ledger_id")
+
+
+async def _end(
+    request: JsonRequest,
+    ledger_id: UUID,
+    invitation_id: UUID,
+    answer: InvitationEnding,
+    services: Services,
+    read: Callable[[], Awaitable[Any]],
+    *,
+    status: int,
+) -> JsonAnswer:
+    """Submit how an invitation is to end, and answer with what ``read`` finds then."""
+    asking = asking_of(request)
+    event = InvitationAnswerSubmitted(ledger_id=ledger_id, invitation_id=invitation_id, answer=answer)
+    submitted = await services.publisher.submit(event, asking, by=request.user)
+    return await answer_write(submitted, asking, read, status=status)
