@@ -49,7 +49,7 @@ fmt: setup-dev  ## format the code
 	$(BIN)/ruff check --fix
 
 # Without an index address: the lock files name packages and hashes, the machine knows where to fetch them.
-UV_LOCK := uv pip compile pyproject.toml --extra local --group build --universal --python-version 3.11 \
+UV_LOCK := uv pip compile pyproject.toml --extra local --extra simulator --group build --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 lock: setup  ## choose versions again: Python packages (needs uv) and the server jars
 	$(UV_LOCK) -o requirements.lock
