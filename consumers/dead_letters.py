@@ -7,8 +7,9 @@ import msgspec
 from prometheus_client import Counter
 
 from consumers.records import KafkaRecord
+from contracts.dead_letters import Label, label_headers
 from contracts.envelope import OURS
-from contracts.messages import utc_text
+from contracts.messages import Source
 from contracts.topics import dead_letter_of
 from infra.kafka.producer import Producer, Record, fits
 from infra.telemetry.logs import get_logger
@@ -17,11 +18,9 @@ log = get_logger(__name__)
 
 DEAD_LETTERS = Counter("cash_dead_letters_total", "Records sent to a dead-letter topic.", ["topic", "cause"])
 
-_REASON_LENGTH_MAX = 1000
-
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A record that cannot be taken. ``cause`` is ``malformed`` or ``defect``; ``reason`` is for the operator."""
+    """A record that cannot be taken. ``cause`` and ``reason`` are those of its label."""
 
     record: KafkaRecord
     cause: str
@@ -67,22 +66,14 @@ class DeadLetters:
 
 def _to_record(letter: DeadLetter, at: datetime) -> Record:
     record = letter.record
-    ours = {
-        "deadletter_cause": letter.cause,
-        "deadletter_reason": letter.reason[:_REASON_LENGTH_MAX],
-        "deadletter_topic": record.topic,
-        "deadletter_partition": str(record.partition),
-        "deadletter_offset": str(record.offset),
-        "deadletter_attempts": str(letter.attempts),
-        "deadletter_at": utc_text(at),
-    }
-    behind = [(name, text.encode()) for name, text in ours.items()]
+    source = Source(topic=record.topic, partition=record.partition, offset=record.offset)
+    label = Label(source, letter.cause, letter.reason, letter.attempts, at)
     # Kafka takes no record without both a key and a value; this one got past some other client.
     value = b"" if record.key is None and record.value is None else record.value
     topic = dead_letter_of(record.topic).name
-    whole = Record(topic, record.key, value, [*record.headers, *behind])
+    whole = Record(topic, record.key, value, [*record.headers, *label_headers(label)])
     if fits(whole):
         return whole
     # Names that are not UTF-8 grow as they are read: what nobody understands is left behind, and that is said.
     known = [(name, value) for name, value in record.headers if name in OURS]
-    return Record(topic, record.key, value, [*known, *behind, ("deadletter_headers", b"left out: too large")])
+    return Record(topic, record.key, value, [*known, *label_headers(msgspec.structs.replace(label, is_whole=False))])

@@ -11,6 +11,7 @@ from consumers.domain.books import Books
 from consumers.domain.ledgers import change_ledger, decide_ledger
 from consumers.domain.letters import decide_invitation_letter
 from consumers.domain.members import answer_invitation, change_member, invite
+from consumers.domain.passwords import decide_password_change
 from consumers.domain.rates import record_rates
 from consumers.domain.registrations import decide_registration, decide_verification, decide_verification_code
 from consumers.domain.sessions import decide_refresh, decide_session, decide_session_end
@@ -25,6 +26,7 @@ from contracts.ledgers import LedgerChangeSubmitted, LedgerSubmitted
 from contracts.letters import InvitationLetterRequested
 from contracts.members import InvitationAnswerSubmitted, InvitationSubmitted, MemberChangeSubmitted
 from contracts.messages import Submission
+from contracts.passwords import PasswordChangeSubmitted
 from contracts.rates import RatesSubmitted
 from contracts.registrations import RegistrationRequested, VerificationCodeRequested, VerificationSubmitted
 from contracts.sessions import RefreshSubmitted, SessionEndRequested, SessionRequested
@@ -40,6 +42,7 @@ IDENTITY_DECIDERS: Mapping[type[Submission], Decider[Any]] = {
     SessionRequested: decide_session,
     RefreshSubmitted: decide_refresh,
     SessionEndRequested: decide_session_end,
+    PasswordChangeSubmitted: decide_password_change,
     InvitationLetterRequested: decide_invitation_letter,
 }
 

@@ -2,7 +2,8 @@
 
 1. read each record alone; 2. lock what the batch is about; 3. claim the operation ids; 4. load once; 5. decide in
 order; 6. write once. One READ COMMITTED database transaction, then wake-ups, then the offset. The guard is the
-operation's row key: whatever is delivered again, after a crash or a rebalance, finds its id taken.
+operation's row key: whatever is delivered again, after a crash or a rebalance, finds its id taken. Only an operation
+that failed may be claimed once more, by a record that an operator sent again.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from consumers.domain.decisions import Asked, Decision
 from consumers.records import GrantReader, KafkaRecord, Received, receive
 from consumers.repositories import operations
 from consumers.repositories.outbox import insert_outbox
+from contracts.dead_letters import DEFECT, MALFORMED
 from contracts.errors import MalformedMessage
 from contracts.messages import JournalEntry, OperationState, Submission
 from infra.errors import TookTooLong, Unavailable
@@ -143,7 +145,7 @@ class Delivery(Generic[S]):
             try:
                 received.append(receive(record, read_grant))
             except MalformedMessage as error:
-                malformed.append(DeadLetter(record, "malformed", str(error)))
+                malformed.append(DeadLetter(record, MALFORMED, str(error)))
         return received, malformed
 
     async def _take(self, received: Sequence[Received]) -> None:
@@ -180,11 +182,7 @@ class Delivery(Generic[S]):
                 await self._note_reused_keys(connection, received)
             if recorded_at is None:
                 return []
-            asked: list[Asked[Submission]] = []
-            for each in received:
-                if each.operation_id in claimed:
-                    claimed.discard(each.operation_id)  # the second of two equal records finds it taken
-                    asked.append(each.asked(recorded_at))
+            asked = [each.asked(recorded_at) for each in claimed]
             states = await self._repository.load(connection, asked)
             decided: list[tuple[Asked[Submission], Decision]] = []
             for each_asked in asked:
@@ -270,7 +268,7 @@ class Delivery(Generic[S]):
         with tracing(received.envelope.traceparent):
             log.error("submission failed", type=received.message.type, exc_info=defect)
         reason = f"{type(defect).__name__}: {defect}"
-        await self._dead_letters.send([DeadLetter(received.record, "defect", reason, DEFECT_TRIES)])
+        await self._dead_letters.send([DeadLetter(received.record, DEFECT, reason, DEFECT_TRIES)])
         SUBMISSIONS.labels(self._name, received.message.noun, OperationState.FAILED).inc()
         async with self._database.transaction("mark an operation failed") as connection:
             await operations.claim(connection, [received], OperationState.FAILED)

@@ -25,7 +25,7 @@ async def main(process: Process) -> None:
     producer = Producer(kafka, client_id=f"{NAME}-dead-letters")
     wakeups = Wakeups(redis)
     delivery: Delivery[IdentityState] = Delivery(
-        NAME,
+        topics.IDENTITY_SUBMISSIONS.group,
         database,
         IdentityRepository(read(IdentityKeys)),
         IDENTITY_DECIDERS,
@@ -37,7 +37,7 @@ async def main(process: Process) -> None:
     subscription = BatchSubscription(
         broker,
         topics.IDENTITY_SUBMISSIONS.name,
-        NAME,
+        topics.IDENTITY_SUBMISSIONS.group,
         ending(process, delivery.deliver),
         wait_ms=INTERACTIVE_WAIT_MS,
         instance_id=kafka.instance_id,

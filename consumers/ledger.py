@@ -21,11 +21,10 @@ from infra.settings import KafkaSettings, LedgerDatabaseSettings, RedisSettings,
 
 NAME = "ledger-consumer"
 
-#: By the name given with ``--topics``: topic, consumer group, how long an idle consumer may be deaf. A group each, so
-#: that a million imported rows do not stand in front of a person's one.
+#: By the name given with ``--topics``: topic, consumer group, how long an idle consumer may be deaf.
 SUBSCRIPTIONS = {
-    "interactive": (topics.LEDGER_SUBMISSIONS, "ledger-consumer", INTERACTIVE_WAIT_MS),
-    "bulk": (topics.LEDGER_BULK, "ledger-consumer-bulk", BULK_WAIT_MS),
+    "interactive": (topics.LEDGER_SUBMISSIONS, topics.LEDGER_SUBMISSIONS.group, INTERACTIVE_WAIT_MS),
+    "bulk": (topics.LEDGER_BULK, topics.LEDGER_BULK.group, BULK_WAIT_MS),
 }
 
 

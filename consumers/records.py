@@ -14,12 +14,13 @@ from contracts.catalog import read_submission
 from contracts.envelope import Envelope, from_headers, operation_id, request_hash
 from contracts.errors import MalformedMessage
 from contracts.messages import Source, Submission
+from contracts.passwords import PasswordChangeSubmitted
 from contracts.sessions import RefreshSubmitted, SessionEndRequested, SessionRequested
 from infra.grants import Grant
 
 KafkaRecord: TypeAlias = ConsumerRecord[Any, Any]
 #: Submissions ordered by their user: who sends them can only mean themselves.
-_OF_A_USER = frozenset({SessionRequested, RefreshSubmitted, SessionEndRequested})
+_OF_A_USER = frozenset({SessionRequested, RefreshSubmitted, SessionEndRequested, PasswordChangeSubmitted})
 GrantReader: TypeAlias = Callable[[str], Grant]
 """Reads and verifies a bulk grant's signature; raises ``MalformedMessage`` with the reason."""
 
@@ -35,6 +36,11 @@ class Received(msgspec.Struct, frozen=True):
     request_hash: str
     value: bytes
     source: Source
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether it was a dead letter, which an operator sent again."""
+        return self.envelope.replay_of is not None
 
     def asked(self, recorded_at: datetime) -> Asked[Submission]:
         """Return it as a decider sees it."""

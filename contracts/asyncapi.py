@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from contracts.catalog import MESSAGES
+from contracts.dead_letters import CAUSES
+from contracts.envelope import REPLAY_OF
 from contracts.messages import JournalEntry, Message, Submission
 from contracts.text import IDEMPOTENCY_KEY_PATTERN
 from contracts.topics import LEDGER_BULK, TOPICS, Topic
@@ -42,9 +44,12 @@ _SUBMISSION: Json = {
     "ce_grant": _text("Bulk grant, a signed token; on ledger.bulk, and required there."),
     "ce_homecurrency": _text("Base currency of a ledger that opens, where nothing else is said.", pattern="^[A-Z]{3}$"),
     "ce_homezone": _text("Time zone of a ledger that opens, where nothing else is said."),
+    REPLAY_OF: _text(
+        "On a dead letter that is sent again: its topic, partition and offset. It may claim an operation that failed."
+    ),
 }
 _DEAD_LETTER_HEADERS: Json = {
-    "deadletter_cause": _text("What kind of failure.", enum=["malformed", "defect"]),
+    "deadletter_cause": _text("What kind of failure.", enum=[*CAUSES]),
     "deadletter_reason": _text("A sentence for the operator; never the value."),
     "deadletter_topic": _text("Where the record came from."),
     "deadletter_partition": _text("Its partition there.", pattern="^[0-9]+$"),
@@ -60,8 +65,12 @@ _LEFT_OUT: Json = {
 _REQUIRED = ["ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "content-type"]
 
 
-def asyncapi_document() -> Json:
-    """Return the document; payloads are references to the committed schemas, relative to ``docs/``."""
+#: Where the committed schemas are, as seen from ``docs/``.
+COMMITTED_SCHEMAS = "../contracts/schemas/"
+
+
+def asyncapi_document(schemas: str = COMMITTED_SCHEMAS) -> Json:
+    """Return the document; payloads are references to the schema files in the folder ``schemas``, with its slash."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -74,7 +83,10 @@ def asyncapi_document() -> Json:
         "channels": {topic.name: _channel(topic) for topic in TOPICS},
         "operations": dict(_operations()),
         "components": {
-            "messages": {**{message.type: _message(message) for message in MESSAGES}, _DEAD_LETTER: _dead_letter()},
+            "messages": {
+                **{message.type: _message(message, schemas) for message in MESSAGES},
+                _DEAD_LETTER: _dead_letter(),
+            },
             "schemas": {
                 "JournalHeaders": _headers(_COMMON, _REQUIRED),
                 "SubmissionHeaders": _headers(
@@ -82,6 +94,30 @@ def asyncapi_document() -> Json:
                 ),
                 "DeadLetterHeaders": _headers({**_DEAD_LETTER_HEADERS, **_LEFT_OUT}, list(_DEAD_LETTER_HEADERS)),
             },
+        },
+    }
+
+
+def processes() -> tuple[str, ...]:
+    """Return who writes or reads a topic, in the order of the topics."""
+    return tuple(dict.fromkeys(name for topic in TOPICS for name in (*topic.written_by, *topic.read_by)))
+
+
+def asyncapi_of(process: str, schemas: str) -> Json:
+    """Return the part of the document that is about what one process writes and reads."""
+    document = asyncapi_document(schemas)
+    operations = {name: each for name, each in document["operations"].items() if name.startswith(f"{process}.")}
+    used = {each["channel"]["$ref"].removeprefix("#/channels/") for each in operations.values()}
+    channels = {name: each for name, each in document["channels"].items() if name in used}
+    named = {name for channel in channels.values() for name in channel["messages"]}
+    return {
+        **document,
+        "info": {**document["info"], "title": f"cash-flow {process}"},
+        "channels": channels,
+        "operations": operations,
+        "components": {
+            **document["components"],
+            "messages": {name: each for name, each in document["components"]["messages"].items() if name in named},
         },
     }
 
@@ -136,7 +172,7 @@ def _operations() -> Iterator[tuple[str, Json]]:
                 )
 
 
-def _message(message_class: type[Message]) -> Json:
+def _message(message_class: type[Message], schemas: str) -> Json:
     summary, _, description = inspect.cleandoc(message_class.__doc__ or "").partition("\n\n")
     own: Json = {"type": "object", "properties": {"ce_type": {"const": message_class.type}}}
     base = "JournalHeaders"
@@ -151,7 +187,7 @@ def _message(message_class: type[Message]) -> Json:
         **({"description": description} if description else {}),
         "contentType": "application/json",
         "headers": {"allOf": [{"$ref": f"#/components/schemas/{base}"}, own]},
-        "payload": {"$ref": f"../contracts/schemas/{message_class.type}.json"},
+        "payload": {"$ref": f"{schemas}{message_class.type}.json"},
         "bindings": {"kafka": {"key": _text("The id it is ordered by.", format="uuid"), "bindingVersion": _BINDING}},
     }
 

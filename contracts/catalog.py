@@ -21,6 +21,7 @@ from contracts.members import (
     MemberRemoved,
 )
 from contracts.messages import JournalEntry, Message, Submission
+from contracts.passwords import PasswordChanged, PasswordChangeSubmitted
 from contracts.rates import RatesRecorded, RatesSubmitted
 from contracts.registrations import (
     RegistrationExpired,
@@ -48,6 +49,7 @@ SUBMISSIONS: tuple[type[Submission], ...] = (
     SessionRequested,
     RefreshSubmitted,
     SessionEndRequested,
+    PasswordChangeSubmitted,
     InvitationLetterRequested,
     TransactionSubmitted,
     TransactionChangeSubmitted,
@@ -70,6 +72,7 @@ JOURNAL_ENTRIES: tuple[type[JournalEntry], ...] = (
     UserRegistered,
     SessionStarted,
     SessionEnded,
+    PasswordChanged,
     LedgerOpened,
     LedgerChanged,
     AccountOpened,

@@ -26,7 +26,8 @@ class Envelope(msgspec.Struct, frozen=True):
     """What a record's headers say. The value is the message itself.
 
     ``operation_id`` and ``request_hash`` (SHA-256, hex) are on submissions only and are recomputed by the consumer.
-    ``home_currency`` and ``home_zone`` are used once, when a ledger opens.
+    ``home_currency`` and ``home_zone`` are used once, when a ledger opens. ``replay_of`` is the identity of the dead
+    letter that an operator sent again: it may claim an operation that has failed.
     """
 
     id: str
@@ -43,7 +44,11 @@ class Envelope(msgspec.Struct, frozen=True):
     home_currency: str | None = None
     home_zone: str | None = None
     traceparent: str | None = None
+    replay_of: str | None = None
 
+
+#: On a record that was a dead letter and is sent again.
+REPLAY_OF = "deadletter_replayof"
 
 _EXTENSIONS = (
     ("ce_subject", "subject"),
@@ -56,6 +61,7 @@ _EXTENSIONS = (
     ("ce_homecurrency", "home_currency"),
     ("ce_homezone", "home_zone"),
     ("traceparent", "traceparent"),
+    (REPLAY_OF, "replay_of"),
 )
 _UUIDS = (("ce_userid", "user_id"), ("ce_operationid", "operation_id"), ("ce_replyto", "reply_to"))
 #: By header, the fields that are texts, or made of one.

@@ -12,6 +12,8 @@ from contracts.topics import Topic
 
 #: What a ledger is called that nobody named.
 PERSONAL_LEDGER_NAME = "Personal"
+#: The account that every ledger begins with.
+DEFAULT_ACCOUNT_NAME = "Cash"
 
 
 def personal_ledger_id(user_id: UUID) -> UUID:

@@ -41,13 +41,17 @@ class Submission(Message):
 
 
 class Source(BaseModel):
-    """Where the submission stood that a journal entry answers."""
+    """Where a submission stood: what a journal entry answers, or what became a dead letter."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     topic: str
     partition: int
     offset: int
+
+    def __str__(self) -> str:
+        """Return ``topic/partition/offset``, as people are shown it and type it again."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 class JournalEntry(Message):

@@ -46,6 +46,7 @@ class RefusalCode(StrEnum):
     MEMBER_NOT_FOUND = "member_not_found"
     NAME_TAKEN = "name_taken"
     OWNER_NEEDED = "owner_needed"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # a name, not a secret
     PAYEE_TOO_LONG = "payee_too_long"
     RATE_INVALID = "rate_invalid"
     REFRESH_REUSED = "refresh_reused"
@@ -112,6 +113,7 @@ MEANINGS: Mapping[RefusalCode, str] = {
     RefusalCode.MEMBER_NOT_FOUND: "That is no member of the ledger.",
     RefusalCode.NAME_TAKEN: "Another account or category of the ledger has this name.",
     RefusalCode.OWNER_NEEDED: "The ledger would be without its one owner, or get a second.",
+    RefusalCode.PASSWORD_CHANGED: "The password was changed after the one that was typed had been checked.",
     RefusalCode.PAYEE_TOO_LONG: "The payee has more than 100 characters.",
     RefusalCode.RATE_INVALID: "The rate is zero, between equal currencies, or moves an impossible amount.",
     RefusalCode.REFRESH_REUSED: "The refresh token was used before.",

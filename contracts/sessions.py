@@ -26,6 +26,7 @@ class SessionEnding(StrEnum):
     SIGNED_OUT = "signed_out"
     REFRESH_REUSED = "refresh_reused"
     EXPIRED = "expired"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # a name, not a secret
 
 
 class _SessionSubmission(Submission):
@@ -59,6 +60,9 @@ class SessionRequested(_SessionSubmission):
         max_length=200,
         pattern=ONE_LINE_PATTERN,
         description="What the client calls itself, for the list of sessions.",
+    )
+    password_version: int | None = Field(
+        None, ge=1, description="Of the password that was checked; one that was replaced meanwhile lets nobody in."
     )
 
 

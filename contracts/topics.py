@@ -16,7 +16,8 @@ class Topic:
 
     ``retention`` of ``None`` keeps records for ever. Kafka deletes closed segments only, so ``segment`` bounds how much
     longer than its retention a record may stay. What it ``carries``, its ``key`` and which processes it
-    is ``written_by`` and ``read_by`` is for people: the AsyncAPI document and the topic cards show it.
+    is ``written_by`` and ``read_by`` is for people: the AsyncAPI document and the topic cards show it. ``group`` is the
+    consumer group that takes its records, empty where none does.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Topic:
     key: str
     written_by: tuple[str, ...]
     read_by: tuple[str, ...] = ()
+    group: str = ""
     segment: timedelta = timedelta(days=1)
     max_message_bytes: int = _MIB
     log_append_time: bool = False
@@ -53,16 +55,18 @@ IDENTITY_SUBMISSIONS = Topic(
     timedelta(days=7),
     carries="What people ask about registering and signing in, and letters to be written.",
     key="registration or user id",
-    written_by=("gateway",),
+    written_by=("gateway", "operator"),
     read_by=("identity-consumer",),
+    group="identity-consumer",
 )
 LEDGER_SUBMISSIONS = Topic(
     "ledger.submissions",
     timedelta(days=7),
     carries="What people ask of their books.",
     key="ledger id",
-    written_by=("gateway",),
+    written_by=("gateway", "operator"),
     read_by=("ledger-consumer",),
+    group="ledger-consumer",
 )
 #: The broker's own time, because a bulk grant's expiry is judged by it.
 LEDGER_BULK = Topic(
@@ -70,8 +74,10 @@ LEDGER_BULK = Topic(
     timedelta(days=7),
     carries="The same from imports, each record with a bulk grant: a million rows must not delay a person's one.",
     key="ledger id",
-    written_by=("importer",),
+    written_by=("importer", "operator"),
     read_by=("ledger-consumer",),
+    # One of its own, so that a million imported rows do not stand in front of a person's one.
+    group="ledger-consumer-bulk",
     log_append_time=True,
 )
 IDENTITY_JOURNAL = Topic(
@@ -102,6 +108,7 @@ _DEAD_LETTERS = {
         carries=f"Records of {source.name} that could not be taken, untouched, each with the reason.",
         key="as the original",
         written_by=source.read_by,
+        read_by=("operator",),
         max_message_bytes=2 * _MIB,
     )
     for source in SUBMISSION_TOPICS

@@ -127,6 +127,16 @@ class SignInRefused(Declined):
         return Shown(HTTPStatus.UNAUTHORIZED, self._code.replace("_", "-"), str(self), [problem], self._code)
 
 
+class PasswordWrong(Declined):
+    """Whoever is signed in typed another password than theirs."""
+
+    def shown(self) -> Shown:
+        """Say so; 401 would mean that nobody is signed in."""
+        detail = "That is not your current password; try again."
+        problems = [FieldProblem("current_password", detail)]
+        return Shown(HTTPStatus.FORBIDDEN, "password-wrong", detail, problems, "password_wrong")
+
+
 class NotFound(Declined):
     """There is no such thing, or not for this person: the two look the same."""
 

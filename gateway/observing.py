@@ -11,6 +11,7 @@ from prometheus_client import Counter, Histogram
 
 from infra.telemetry.logs import get_logger
 from infra.telemetry.traces import new_traceparent, tracing
+from infra.version import VERSION_HEADER, own_version
 
 log = get_logger(__name__)
 
@@ -22,6 +23,7 @@ REQUEST_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10),
 )
 SLOW_S = 1.0
+_VERSION = VERSION_HEADER.lower().encode(), own_version().encode()
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
@@ -54,14 +56,15 @@ class Observed:
         scope["sent"] = _joined(scope["headers"])  # type: ignore[typeddict-unknown-key]  # ours; ASGI allows it
         traceparent = scope["sent"].get(b"traceparent")  # type: ignore[typeddict-item]
         with tracing(new_traceparent(traceparent.decode("latin-1") if traceparent else None)):
+            asked = _as_get(scope)
             try:
-                await self._app(scope, receive, send_observed)
+                await self._app(asked, receive, send_observed)
             finally:
-                self._note(scope, status, time.perf_counter() - began)
+                self._note(asked, scope["method"], status, time.perf_counter() - began)
 
-    def _note(self, scope: Any, status: int, seconds: float) -> None:
+    def _note(self, scope: Any, method: str, status: int, seconds: float) -> None:
         # An unknown method or path must not make a new time series.
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = method if method in _METHODS else "other"
         route = scope.get("path_template") or "unmatched"
         key = method, route, status
         metrics = self._metrics.get(key)
@@ -79,6 +82,16 @@ class Observed:
             log.info("answered", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 1))
 
 
+def _as_get(scope: Any) -> Any:
+    """Return a HEAD as the GET that it is without the body (RFC 9110, 9.3.2), which the server under us leaves out.
+
+    A stream of events has no end that anybody could wait for: there it stays what it is, and is refused.
+    """
+    if scope["method"] != "HEAD" or scope["path"].endswith("/events"):
+        return scope
+    return {**scope, "method": "GET"}
+
+
 def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Return headers by name; one sent twice is a list (RFC 9110, 5.3), so no second one wins in silence."""
     joined: dict[bytes, bytes] = {}
@@ -88,11 +101,12 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def _with_common(headers: Any, scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
-    """Add what every answer has: nothing is cached that does not say so, and a write returns its idempotency key."""
+    """Add what every answer has: its version, no caching unless it says so; a write returns its idempotency key."""
     every = list(headers)
     if not any(name == b"cache-control" for name, _ in every):
         every.append((b"cache-control", b"no-store"))
     every.append((b"x-content-type-options", b"nosniff"))
+    every.append(_VERSION)
     if asking := scope.get("asking"):
         every.append((b"idempotency-key", asking.key.encode()))
     return every

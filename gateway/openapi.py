@@ -1,4 +1,7 @@
-"""The OpenAPI 3.1 document of the API: ``python -m gateway.openapi`` writes ``docs/openapi.json``."""
+"""The OpenAPI 3.1 document of the API: ``python -m gateway.openapi`` writes ``docs/openapi.json``.
+
+With ``--print`` it goes to standard output instead.
+"""
 
 import inspect
 import json
@@ -20,6 +23,7 @@ from gateway.errors import PROBLEM_JSON
 from gateway.fields import Body, Query
 from gateway.requests import WAIT_S_MAX
 from gateway.routing import build
+from gateway.schemas import plain, schemas_of
 from gateway.services import Services
 
 T = TypeVar("T")
@@ -107,8 +111,8 @@ def document() -> dict[str, Any]:
     _, definitions = models_json_schema(bodies, ref_template=_REFERENCE)  # type: ignore[arg-type]
     schemas.update(definitions["$defs"])
     structs = [struct for struct in _subclasses(msgspec.Struct) if struct.__name__ in schemas]
-    _, described = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
-    schemas.update(described)
+    schemas.update(schemas_of(structs, "#/components/schemas/{name}"))
+    found["components"]["schemas"] = {name: plain(schema) for name, schema in schemas.items()}
     return found
 
 
@@ -170,12 +174,15 @@ def _parameters(query: type[Query], schemas: dict[str, Any]) -> Iterator[dict[st
             "in": "query",
             "required": name in required,
             "description": schema.pop("description", ""),
-            "schema": {key: value for key, value in schema.items() if key != "title"},
+            "schema": plain({key: value for key, value in schema.items() if key != "title"}),
         }
 
 
 def main() -> int:
     """Write the document."""
+    if sys.argv[1:] == ["--print"]:
+        sys.stdout.buffer.write(msgspec.json.format(document_as_json(), indent=2) + b"\n")
+        return 0
     PATH.parent.mkdir(exist_ok=True)
     PATH.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{PATH.name} written")

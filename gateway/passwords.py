@@ -68,13 +68,19 @@ class Passwords:
             self._busy -= 1
 
 
-def refuse_guessable(password: str, username: str) -> None:
+def refuse_guessable(password: str, username: str, *, field: str = "password") -> None:
     """Raise ``Invalid`` for a password that is on the list of common ones, or is the username."""
     key = unicodedata.normalize("NFKC", password).casefold()
     if key in _common_passwords():
-        raise Invalid([FieldProblem("password", "This is one of the passwords everybody tries first; choose another.")])
+        raise Invalid([FieldProblem(field, "This is one of the passwords everybody tries first; choose another.")])
     if name_key(password) == name_key(username):
-        raise Invalid([FieldProblem("password", "The password is the username; choose another.")])
+        raise Invalid([FieldProblem(field, "The password is the username; choose another.")])
+
+
+def refuse_same(current: str, new: str) -> None:
+    """Raise ``Invalid`` for a new password that is the current one."""
+    if unicodedata.normalize("NFKC", current) == unicodedata.normalize("NFKC", new):
+        raise Invalid([FieldProblem("new_password", "This is the current password; choose another.")])
 
 
 @cache

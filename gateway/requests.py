@@ -105,7 +105,7 @@ def read_body(model: type[Body], raw: bytes) -> Body:
         Invalid: it is not JSON, or not what ``model`` says; every field that is wrong is named.
     """
     try:
-        return model.model_validate_json(raw)
+        read = model.model_validate_json(raw)
     except ValidationError as error:
         problems = [
             _field_problem(each) for each in error.errors(include_input=False, include_url=False, include_context=False)
@@ -113,6 +113,26 @@ def read_body(model: type[Body], raw: bytes) -> Body:
         if error.errors()[0]["type"] == "json_invalid":
             problems = _unreadable_fields(raw) or [FieldProblem("", "The body is not valid JSON.")]
         raise Invalid(problems[:PROBLEMS_MAX]) from None
+    # Pydantic takes the last of two. There are none where there is a colon for each field, which most bodies have.
+    if raw.count(b":") != len(read.model_fields_set) or raw.count(b"{") != 1:
+        _refuse_repeated(raw)
+    return read
+
+
+def _refuse_repeated(raw: bytes) -> None:
+    """Raise ``Invalid`` where an object has a field twice: what its sender meant is anybody's guess (RFC 8259, 4)."""
+    repeated: dict[str, None] = {}
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        names: set[str] = set()
+        for name, _ in pairs:
+            if name in names:
+                repeated[name] = None
+            names.add(name)
+
+    json.loads(raw, object_pairs_hook=check)
+    if repeated:
+        raise Invalid([FieldProblem(name[:100], "Send this field once.") for name in repeated][:PROBLEMS_MAX])
 
 
 Q = TypeVar("Q", bound=Query)

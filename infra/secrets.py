@@ -172,6 +172,11 @@ def password_binding(registration_id: UUID, username_key: str) -> bytes:
     return b"password\0" + registration_id.bytes + username_key.encode()
 
 
+def new_password_binding(user_id: UUID, version: int) -> bytes:
+    """Return what a new password's sealed hash is bound to: the user, and the version of the password it replaces."""
+    return b"new password\0" + user_id.bytes + version.to_bytes(8, "big")
+
+
 def token_hash(token: str) -> bytes:
     """Return the SHA-256 of a refresh token, which is all that is stored of it."""
     return hashlib.sha256(token.encode()).digest()

@@ -9,6 +9,7 @@ from consumers.domain.books import Books, Stamps
 from consumers.domain.decisions import Asked, Decision
 from contracts.accounts import AccountKind, AccountOpened
 from contracts.ledgers import (
+    DEFAULT_ACCOUNT_NAME,
     PERSONAL_LEDGER_NAME,
     LedgerChanged,
     LedgerChangeSubmitted,
@@ -20,8 +21,6 @@ from contracts.ledgers import (
 from contracts.messages import LedgerEntry, Submission
 from contracts.money import UnknownCurrency, exponent_of
 from contracts.refusals import Refusal, RefusalCode
-
-DEFAULT_ACCOUNT_NAME = "Cash"
 
 
 def open_personal_ledger(asked: Asked[Submission], books: Books) -> tuple[LedgerEntry, ...]:

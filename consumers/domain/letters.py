@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from consumers.domain.decisions import Asked, Decision
-from consumers.domain.mails import InvitationMail
+from consumers.domain.mails import InvitationMail, UserMail
 from consumers.domain.sessions import Sessions, UserChange
 from contracts.letters import InvitationLetterRequested
 
@@ -12,7 +12,7 @@ from contracts.letters import InvitationLetterRequested
 class LetterDue(UserChange):
     """A letter is to be written to the user."""
 
-    mail: InvitationMail
+    mail: UserMail
 
     def apply_to(self, sessions: Sessions) -> None:
         """Put it beside the others."""

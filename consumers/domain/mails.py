@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 from uuid import UUID, uuid5
 
 
@@ -12,6 +13,7 @@ class MailKind(StrEnum):
     VERIFICATION_CODE = "verification_code"
     ALREADY_REGISTERED = "already_registered"
     INVITATION = "invitation"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # a name, not a secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +46,17 @@ class InvitationMail:
     invitation_id: UUID
     due_at: datetime
     traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordMail:
+    """A mail to a user whose password was changed. ``id`` is what the Message-ID is made of."""
+
+    id: UUID
+    user_id: UUID
+    due_at: datetime
+    traceparent: str | None
+
+
+#: A mail to a user, rather than to an address that somebody registers.
+UserMail: TypeAlias = InvitationMail | PasswordMail

@@ -1,12 +1,13 @@
 """Sessions: started by a sign-in, kept alive by refresh tokens that each work once, ended by leaving, reuse or time."""
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from consumers.domain.decisions import Asked, Change, Decision
-from consumers.domain.mails import InvitationMail
+from consumers.domain.mails import UserMail
 from contracts.messages import JournalEntry, Submission
 from contracts.refusals import Refusal, RefusalCode
 from contracts.sessions import (
@@ -38,19 +39,24 @@ class Session:
 
 @dataclass(slots=True)
 class Sessions:
-    """One user's sessions within one batch: those its records name. ``registered``: there is a user by this id.
+    """One user's sessions within one batch: those its records name, and all open ones where the password is to change.
 
-    ``taken_ids`` are sessions of other users, ``changed`` the ids of those to be written; ``mails`` are to be sent to
-    the user.
+    ``registered``: there is a user by this id, whose password has this version. ``taken_ids`` are sessions of other
+    users, ``changed`` the ids of those to be written; ``mails`` are to be sent to the user. ``password_hashes`` has
+    what was sealed, by operation id, attached by the repository, which holds the key; ``password_hash`` is the one to
+    write.
     """
 
     user_id: UUID
     registered: bool = False
+    password_version: int = 1
     sessions: dict[UUID, Session] = field(default_factory=dict)
     taken_ids: set[UUID] = field(default_factory=set)
     journal: list[JournalEntry] = field(default_factory=list)
     changed: set[UUID] = field(default_factory=set)
-    mails: list[InvitationMail] = field(default_factory=list)
+    mails: list[UserMail] = field(default_factory=list)
+    password_hashes: Mapping[UUID, str] = field(default_factory=dict, repr=False)
+    password_hash: str | None = field(default=None, repr=False)
 
     def apply(self, asked: Asked[Submission], decision: Decision) -> None:
         """Change as decided, so that the next record of this user sees it."""
@@ -86,6 +92,8 @@ def decide_session(asked: Asked[SessionRequested], sessions: Sessions) -> Decisi
     message = asked.message
     if not sessions.registered:
         return _refuse(RefusalCode.USER_NOT_FOUND, "There is no such user; register first.")
+    if message.password_version not in (None, sessions.password_version):
+        return _refuse(RefusalCode.PASSWORD_CHANGED, "The password was changed just now; sign in with the new one.")
     if message.session_id in sessions.sessions or message.session_id in sessions.taken_ids:
         return _refuse(RefusalCode.SESSION_ID_TAKEN, "There is a session by this id already; sign in again.")
     session = Session(
@@ -139,6 +147,16 @@ def decide_session_end(asked: Asked[SessionEndRequested], sessions: Sessions) ->
     if session.ended_at is not None:
         return Decision()
     return _end(session, SessionEnding.SIGNED_OUT, asked)
+
+
+def end_sessions(
+    sessions: Sessions, ending: SessionEnding, moment: datetime, *, but: UUID
+) -> tuple[list[SessionChanged], list[SessionEnded]]:
+    """Return what ends all of a user's sessions but one, and the entries that say so, in the order of their ids."""
+    open_ones = [each for each in sessions.sessions.values() if each.ended_at is None and each.id != but]
+    open_ones.sort(key=lambda session: session.id.bytes)
+    changes = [SessionChanged(replace(each, ended_at=moment, ending=ending)) for each in open_ones]
+    return changes, [SessionEnded(user_id=sessions.user_id, session_id=each.id, ending=ending) for each in open_ones]
 
 
 def _is_repeated(message: RefreshSubmitted, session: Session, moment: datetime) -> bool:

@@ -1,12 +1,12 @@
 """The Celery app: tasks travel through Redis as JSON, and a killed worker's task is run again within 15 seconds."""
 
 import logging
-import ssl
 from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
 
+from infra.redis.jobs import BEAT_PREFIX, SOCKET_OPTIONS, broker_settings
 from infra.settings import RedisSettings, read
 from infra.telemetry.logs import configure_logs
 
@@ -24,36 +24,25 @@ EXPIRE_EVERY_S = 30.0
 TIDY_EVERY_S = 60.0
 CHECK_EVERY_S = 60.0
 
-_REDIS_OPTIONS = {
-    "socket_timeout": 10,
-    "socket_connect_timeout": 2,
-    "socket_keepalive": True,
-    "health_check_interval": 10,
-}
-
 
 def settings() -> dict[str, Any]:
     """Return Celery's configuration; read when first needed, so that importing a task needs no Redis."""
     redis = read(RedisSettings)
-    redis_url = redis.url()
     return {
-        "broker_url": redis_url,
-        "broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED} if redis.tls else None,
+        **broker_settings(redis),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         # kombu looks for unacknowledged tasks every interval × throttle seconds; its defaults make that 100.
         "broker_transport_options": {
-            **_REDIS_OPTIONS,
+            **SOCKET_OPTIONS,
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "unacked_restore_interval": 2,
             "unacked_restore_throttle": 1,
         },
-        "task_default_queue": "cash:jobs",
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        "task_ignore_result": True,
-        "task_serializer": "json",
-        "accept_content": ["json"],
+        # Without results there is nothing to be cleaned up, which beat would ask for otherwise.
+        "result_expires": None,
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": THREADS,
         "worker_pool": "threads",
@@ -71,9 +60,9 @@ def settings() -> dict[str, Any]:
             "check books": _every(CHECK_EVERY_S, "check_books"),
         },
         "beat_max_loop_interval": 2,
-        "redbeat_redis_url": redis_url,
-        "redbeat_redis_options": _REDIS_OPTIONS,
-        "redbeat_key_prefix": "cash:beat",
+        "redbeat_redis_url": redis.url(),
+        "redbeat_redis_options": dict(SOCKET_OPTIONS),
+        "redbeat_key_prefix": BEAT_PREFIX,
         # A second beat waits for the first one's lock; after a kill -9 it is free again this soon.
         "redbeat_lock_timeout": 10,
     }

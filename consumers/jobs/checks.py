@@ -5,22 +5,19 @@ Where it has come to is kept in Redis; if that is lost it begins anew. ``cash le
 
 import time
 from collections.abc import Sequence
-from functools import cache
 from uuid import UUID
 
 import asyncpg
 import msgspec
 from prometheus_client import Counter, Gauge
-from redis import Redis
 from redis.exceptions import RedisError
 
 from consumers.jobs.app import TASK_BUDGET_S, app
 from consumers.jobs.expiry import databases
-from consumers.jobs.running import run_job
+from consumers.jobs.running import job_memory, run_job
 from infra.errors import Unavailable
 from infra.postgres.engine import Database
 from infra.postgres.ledger_checks import CHECKS, SLICE_ENTRIES, Finding, find_slice, find_strays, run_check
-from infra.settings import RedisSettings, read
 from infra.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -85,11 +82,6 @@ def _report(findings: Sequence[Finding]) -> None:
         log.error("the books are wrong", check=finding.check, ledger=str(finding.ledger_id), finding=finding.sentence)
 
 
-@cache
-def _redis() -> "Redis":
-    return Redis.from_url(read(RedisSettings).url(), socket_timeout=2, socket_connect_timeout=2)
-
-
 @app.task(name="check_books")
 def check_books() -> None:
     """Check some ledgers' books. Beat asks every minute; it may run twice."""
@@ -100,16 +92,16 @@ def check_books() -> None:
         nonlocal place
         place = await check_some(database, place)
 
-    run_job("check_books", ledger, work)
+    run_job("check_books", [ledger], work)
     try:
-        _redis().set(_KEY, msgspec.json.encode(place))
+        job_memory().set(_KEY, msgspec.json.encode(place))
     except RedisError as error:
         log.warning("place of the checks not kept", cause=repr(error))
 
 
 def _find_place() -> Place:
     try:
-        kept = _redis().get(_KEY)
+        kept = job_memory().get(_KEY)
         return msgspec.json.decode(kept, type=Place) if isinstance(kept, bytes) else Place()
     except (RedisError, msgspec.MsgspecError) as error:
         log.warning("checks begin anew", cause=repr(error))

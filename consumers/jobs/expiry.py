@@ -148,11 +148,10 @@ def databases() -> tuple[UsersDatabaseSettings, LedgerDatabaseSettings]:
 def expire() -> None:
     """End codes, registrations and sessions whose time is over. Beat asks every 30 seconds; it may run twice."""
     users, _ = databases()
-    run_job("expire", users, expire_due)
+    run_job("expire", [users], expire_due)
 
 
 @app.task(name="tidy")
 def tidy() -> None:
     """Tidy the outbox and the operations of both databases. Beat asks every minute; it may run twice."""
-    for settings in databases():
-        run_job(f"tidy {settings.name}", settings, tidy_away)
+    run_job("tidy", databases(), tidy_away)

@@ -6,7 +6,13 @@ from asyncpg import Record
 
 from consumers.domain.mails import MailKind
 from consumers.domain.registrations import RegistrationState
-from infra.mail.letters import Letter, already_registered_letter, invitation_letter, verification_letter
+from infra.mail.letters import (
+    Letter,
+    already_registered_letter,
+    invitation_letter,
+    password_changed_letter,
+    verification_letter,
+)
 from infra.postgres.engine import Database
 from infra.secrets import SecretKey, derive_code
 
@@ -51,6 +57,8 @@ class Writer:
         """
         if mail["kind"] == MailKind.INVITATION:
             return await self._invitation(mail)
+        if mail["kind"] == MailKind.PASSWORD_CHANGED:
+            return password_changed_letter(mail["username"], mail["created_at"], mail["time_zone"])
         if mail["state"] != RegistrationState.PENDING or mail["issue"] != mail["newest_issue"]:
             raise Overtaken
         if mail["kind"] == MailKind.ALREADY_REGISTERED:

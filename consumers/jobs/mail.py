@@ -66,13 +66,13 @@ _LEASE = """
     )
     SELECT leased.id, leased.registration_id, leased.issue, leased.user_id, leased.inviter_id, leased.ledger_id,
         leased.invitation_id, leased.kind, leased.message_id, leased.attempts, leased.leased_until, leased.traceparent,
-        coalesce(registration.email, invited.email) AS email,
-        coalesce(registration.time_zone, invited.time_zone) AS time_zone, registration.state,
+        leased.created_at, coalesce(registration.email, addressed.email) AS email, addressed.username,
+        coalesce(registration.time_zone, addressed.time_zone) AS time_zone, registration.state,
         registration.issue AS newest_issue, registration.code_expires_at, inviter.username AS inviter,
         now() AS leased_at
     FROM leased
     LEFT JOIN registrations AS registration ON registration.id = leased.registration_id
-    LEFT JOIN users AS invited ON invited.id = leased.user_id
+    LEFT JOIN users AS addressed ON addressed.id = leased.user_id
     LEFT JOIN users AS inviter ON inviter.id = leased.inviter_id
 """
 
@@ -169,7 +169,7 @@ def send_due_mail() -> None:
         if more:
             _ask()
 
-    run_job("send_due_mail", users, work)
+    run_job("send_due_mail", [users], work)
 
 
 class Nudge:

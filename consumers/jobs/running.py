@@ -3,14 +3,21 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import cache
 
+from celery import current_task
 from prometheus_client import Histogram
+from redis import Redis
+from redis.exceptions import RedisError
 
 from infra.errors import Unavailable
-from infra.postgres.engine import Database
-from infra.settings import PostgresSettings
+from infra.postgres.engine import Database, without_rows
+from infra.redis.connection import connect_blocking
+from infra.redis.jobs import Run, RunOutcome, remember_run
+from infra.settings import PostgresSettings, RedisSettings, read
 from infra.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -20,6 +27,7 @@ JOB_SECONDS = Histogram(
 )
 
 
+FAILURE_LENGTH_MAX = 500
 OUTAGE_TOLD_S = 15.0
 """So long a job that found its database down keeps the worker from being ready. Some come once a minute, and their last
 run says little about now; while the database is down, the mail job finds that out every five seconds."""
@@ -55,23 +63,45 @@ pulse = Pulse()
 """Of the jobs that this process runs."""
 
 
-def run_job(job: str, settings: PostgresSettings, work: Callable[[Database], Awaitable[object]]) -> None:
-    """Run a job with connections of its own, which end with it: nothing is shared between threads or outlives a run.
+def run_job(job: str, databases: Sequence[PostgresSettings], work: Callable[[Database], Awaitable[object]]) -> None:
+    """Run a job on each database, with connections of its own: nothing is shared between threads or outlives a run.
 
-    It never raises. Whatever went wrong is logged, noted for readiness, and left to the next run, which beat asks for.
+    It never raises. Whatever went wrong is logged, noted for readiness and for `cash jobs`, and left to the next run,
+    which beat asks for. What is wrong with one database keeps it from no other.
     """
-    began_at = time.monotonic()
-    outcome, failure, told_for_s = "done", None, math.inf
-    try:
-        asyncio.run(_with_database(settings, work))
-    except Unavailable as error:
-        outcome, failure, told_for_s = "unavailable", f"{error} ({error.__cause__!r})", OUTAGE_TOLD_S
-        log.warning("job put off", job=job, operation=str(error), cause=repr(error.__cause__))
-    except Exception as error:  # a defect in one run must not stop the clock
-        outcome, failure = "failed", repr(error)
-        log.exception("job failed", job=job)
-    JOB_SECONDS.labels(job, outcome).observe(time.monotonic() - began_at)
+    started_at, began_at = datetime.now(UTC), time.monotonic()
+    outcome, failures, told_for_s = RunOutcome.DONE, list[str](), math.inf
+    for settings in databases:
+        try:
+            asyncio.run(_with_database(settings, work))
+        except Unavailable as error:
+            if outcome is RunOutcome.DONE:
+                outcome, told_for_s = RunOutcome.UNAVAILABLE, OUTAGE_TOLD_S
+            failures.append(f"{error} ({error.__cause__!r})")
+            log.warning("job put off", job=job, operation=str(error), cause=repr(error.__cause__))
+        except Exception as error:  # a defect in one run must not stop the clock
+            outcome, told_for_s = RunOutcome.FAILED, math.inf
+            failures.append(repr(without_rows(error)))
+            log.exception("job failed", job=job)
+    seconds, failure = time.monotonic() - began_at, "; ".join(failures) or None
+    JOB_SECONDS.labels(job, outcome).observe(seconds)
     pulse.beat(job, failure, told_for_s=told_for_s)
+    asked_as = current_task.request.id if current_task else None
+    _remember(Run(job, started_at, seconds, outcome, failure and failure[:FAILURE_LENGTH_MAX], asked_as))
+
+
+def _remember(run: Run) -> None:
+    """Keep a run for `cash jobs`. It is for people: without Redis it is forgotten, and nothing else suffers."""
+    try:
+        remember_run(job_memory(), run)
+    except (RedisError, OSError) as error:
+        log.warning("run not remembered", job=run.job, cause=repr(error))
+
+
+@cache
+def job_memory() -> "Redis":
+    """Return where jobs keep what their next run, or an operator, wants to know; connected when first used."""
+    return connect_blocking(read(RedisSettings))
 
 
 async def _with_database(settings: PostgresSettings, work: Callable[[Database], Awaitable[object]]) -> None:

@@ -13,6 +13,7 @@ from consumers.repositories.sessions import load_sessions, lock_users, save_sess
 from consumers.settings import IdentityKeys
 from contracts.letters import InvitationLetterRequested
 from contracts.messages import Submission
+from contracts.passwords import PasswordChangeSubmitted
 from contracts.registrations import RegistrationRequested
 from contracts.sessions import RefreshSubmitted, SessionEndRequested, SessionRequested
 from infra.postgres.engine import Connection
@@ -48,7 +49,7 @@ class IdentityRepository:
         """Load registrations by their ids and what is users' by users' ids.
 
         Raises:
-            Sealed: see :func:`load_registrations`.
+            Sealed: see :func:`load_registrations`; the same goes for a changed password.
         """
         of_users = [each for each in asked if _is_of_user(each.message)]
         of_registrations = [each for each in asked if not _is_of_user(each.message)]
@@ -56,7 +57,7 @@ class IdentityRepository:
         if of_registrations:
             states.update(await load_registrations(connection, of_registrations, self._keys))
         if of_users:
-            states.update(await load_sessions(connection, of_users))
+            states.update(await load_sessions(connection, of_users, self._keys))
         return states
 
     async def save(
@@ -73,4 +74,7 @@ class IdentityRepository:
 
 
 def _is_of_user(message: Submission) -> bool:
-    return isinstance(message, SessionRequested | RefreshSubmitted | SessionEndRequested | InvitationLetterRequested)
+    return isinstance(
+        message,
+        SessionRequested | RefreshSubmitted | SessionEndRequested | PasswordChangeSubmitted | InvitationLetterRequested,
+    )

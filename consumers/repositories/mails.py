@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from consumers.domain.mails import InvitationMail, MailIntent, MailKind
+from consumers.domain.mails import InvitationMail, MailIntent, MailKind, PasswordMail, UserMail
 from infra.postgres.engine import Connection
 
 _OF_REGISTRATIONS = """
@@ -21,6 +21,13 @@ _OF_INVITATIONS = """
     ON CONFLICT (invitation_id) DO NOTHING
 """
 
+_OF_PASSWORDS = """
+    INSERT INTO mails (user_id, kind, message_id, due_at, created_at, traceparent)
+    SELECT user_id, $5, message_id, due_at, due_at, traceparent
+    FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[])
+      AS mail (user_id, message_id, due_at, traceparent)
+"""
+
 
 async def insert_registration_mails(connection: Connection, mails: Sequence[MailIntent]) -> None:
     """Write the mails that registrations made due."""
@@ -30,13 +37,20 @@ async def insert_registration_mails(connection: Connection, mails: Sequence[Mail
     await connection.execute(_OF_REGISTRATIONS, *_columns(rows))
 
 
-async def insert_invitation_mails(connection: Connection, mails: Sequence[InvitationMail]) -> None:
-    """Write the mails that tell people of invitations; one invitation is told of once."""
-    rows = [
+async def insert_user_mails(connection: Connection, mails: Sequence[UserMail]) -> None:
+    """Write the mails that tell people of invitations, each once, and of changed passwords."""
+    invitations = [
         (mail.user_id, mail.inviter_id, mail.ledger_id, mail.invitation_id, str(mail.id), mail.due_at, mail.traceparent)
         for mail in mails
+        if isinstance(mail, InvitationMail)
     ]
-    await connection.execute(_OF_INVITATIONS, *_columns(rows), MailKind.INVITATION)
+    if invitations:
+        await connection.execute(_OF_INVITATIONS, *_columns(invitations), MailKind.INVITATION)
+    passwords = [
+        (mail.user_id, str(mail.id), mail.due_at, mail.traceparent) for mail in mails if isinstance(mail, PasswordMail)
+    ]
+    if passwords:
+        await connection.execute(_OF_PASSWORDS, *_columns(passwords), MailKind.PASSWORD_CHANGED)
 
 
 def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from consumers.records import Received
-from contracts.messages import OperationState
+from contracts.messages import OperationState, Source
 from contracts.refusals import Refusal
 from infra.postgres.engine import Connection
 
@@ -23,6 +23,13 @@ _CLAIM = """
     RETURNING id, recorded_at
 """
 
+_FAILED = """
+    SELECT id, request_hash, source_topic, source_partition, source_offset
+    FROM operations WHERE id = ANY($1::uuid[]) AND state = 'failed'
+    ORDER BY id FOR UPDATE
+"""
+_LET_GO = "DELETE FROM operations WHERE id = ANY($1::uuid[])"
+
 _HASHES = "SELECT id, request_hash FROM operations WHERE id = ANY($1::uuid[])"
 
 _REFUSE = """
@@ -36,18 +43,18 @@ _REFUSE = """
 
 async def claim(
     connection: Connection, received: Sequence[Received], state: OperationState
-) -> tuple[set[UUID], datetime | None]:
-    """Insert one operation per record; return the ids that are ours to decide, and the moment they count as known.
+) -> tuple[list[Received], datetime | None]:
+    """Insert one operation per record; return the records that are ours to decide, and the moment they count as known.
 
     The moment is the database's clock, read once by this statement and so after the locks: what one ledger records
     never goes back in time. It is ``None`` where nothing is ours.
 
     An id that exists already, here or in another database transaction we then wait for, was or is being decided
-    elsewhere. Rows go in sorted by id, so that two claimers never wait for each other; of two equal ids in the batch
-    the first by position owns it. They are inserted as ``state`` with the resource they will have: only refusals are
-    written again.
+    elsewhere; it can be had again only where it failed, by a replay of the same request. Rows go in sorted by id, so
+    that two claimers never wait for each other; of two equal ids in the batch the first by position owns it. They are
+    inserted as ``state`` with the resource they will have: only refusals are written again.
     """
-    owners: dict[UUID, Received] = {}
+    owners = await _let_go_of_failed(connection, received)
     for each in received:
         owners.setdefault(each.operation_id, each)
     rows = sorted(owners.items(), key=lambda item: item[0].bytes)
@@ -66,7 +73,36 @@ async def claim(
         [each.source.offset for _, each in rows],
         state,
     )
-    return {row["id"] for row in claimed}, claimed[0]["recorded_at"] if claimed else None
+    ids = {row["id"] for row in claimed}
+    ours = [each for each in received if each.operation_id in ids and owners[each.operation_id] is each]
+    return ours, claimed[0]["recorded_at"] if claimed else None
+
+
+async def _let_go_of_failed(connection: Connection, received: Sequence[Received]) -> dict[UUID, Received]:
+    """Delete the failed operations that replays in the batch may claim; return these replays, by operation id.
+
+    Not so where the replay is the very record that failed last, delivered again, or one that was sent before it: those
+    were tried. It is all in the claim's database transaction: whatever happens, the operation has failed or is claimed.
+    """
+    replays: dict[UUID, list[Received]] = {}
+    for each in received:
+        if each.is_replay:
+            replays.setdefault(each.operation_id, []).append(each)
+    if not replays:
+        return {}
+    claimers: dict[UUID, Received] = {}
+    for row in await connection.fetch(_FAILED, list(replays)):
+        tried = Source(topic=row["source_topic"], partition=row["source_partition"], offset=row["source_offset"])
+        for each in replays[row["id"]]:
+            if bytes.fromhex(each.request_hash) == row["request_hash"] and _is_later(each.source, tried):
+                claimers.setdefault(row["id"], each)
+    await connection.execute(_LET_GO, list(claimers))
+    return claimers
+
+
+def _is_later(source: Source, tried: Source) -> bool:
+    is_same_way = (source.topic, source.partition) == (tried.topic, tried.partition)
+    return source.offset > tried.offset if is_same_way else True
 
 
 async def request_hashes(connection: Connection, operation_ids: Sequence[UUID]) -> dict[UUID, str]:

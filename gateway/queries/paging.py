@@ -31,6 +31,13 @@ class AmountKeys(NamedTuple):
     id: UUID
 
 
+class MomentKeys(NamedTuple):
+    """What operations are ordered by: the moment they were decided, id."""
+
+    recorded_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    id: UUID
+
+
 K = TypeVar("K", bound=tuple[Any, ...])
 
 

@@ -18,19 +18,41 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str
 
 
-_BY_NAME = "SELECT id, username, base_currency, time_zone, password_hash FROM users WHERE username_key = $1"
+class Password(msgspec.Struct, frozen=True):
+    """A user's password as it is stored: its hash, and how often it was chosen anew."""
+
+    hash: str
+    version: int
+
+    def __repr__(self) -> str:
+        """Show which it is, and nothing of it."""
+        return f"Password(version={self.version})"
+
+
+_BY_NAME = """
+SELECT id, username, base_currency, time_zone, password_hash, password_version FROM users WHERE username_key = $1
+"""
+_PASSWORD = "SELECT password_hash, password_version FROM users WHERE id = $1"  # noqa: S105  # a statement
 _BY_ADDRESS = "SELECT id FROM users WHERE email_key = $1"
 _NAMES = "SELECT id, username FROM users WHERE id = ANY($1::uuid[])"
 
 
-async def find_by_username(users: Database, username: str) -> tuple[Person, str] | None:
-    """Find the user of this name, however it is spelled, with the hash of the password."""
+async def find_by_username(users: Database, username: str) -> tuple[Person, Password] | None:
+    """Find the user of this name, however it is spelled, with the password as it is stored."""
     async with users.connection("find a user") as connection:
         row = await connection.fetchrow(_BY_NAME, name_key(username))
     if row is None:
         return None
     fields = dict(row)
-    return Person(**{name: fields[name] for name in Person.__struct_fields__}), fields["password_hash"]
+    password = Password(fields["password_hash"], fields["password_version"])
+    return Person(**{name: fields[name] for name in Person.__struct_fields__}), password
+
+
+async def find_password(users: Database, user_id: UUID) -> Password | None:
+    """Find somebody's password as it is stored."""
+    async with users.connection("find a password") as connection:
+        row = await connection.fetchrow(_PASSWORD, user_id)
+    return Password(row["password_hash"], row["password_version"]) if row else None
 
 
 async def find_by_address(users: Database, email_key: str) -> UUID | None:

@@ -34,6 +34,7 @@ class AcceptedChange(Accepted):
 _TEXTS = {
     400: "Something in the request is not as it should be; every field that is wrong is named.",
     401: "No bearer token, or one that is forged, expired or of an ended session.",
+    403: "The current password is not the one that was sent.",
     404: "There is no such thing, or not for you: the two look the same.",
     412: "It was changed since the version that If-Match names; the detail shows both.",
     413: "The body is larger than 64 kB.",

@@ -1,14 +1,14 @@
 """Invitations: by e-mail address, answered alike whether somebody has it or not; accepted, declined, withdrawn."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from enum import StrEnum
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from pydantic import Field
 
 from contracts.letters import InvitationLetterRequested
 from contracts.members import InvitationAnswerSubmitted, InvitationEnding, InvitationSubmitted, Role
@@ -36,13 +36,18 @@ from gateway.tokens import Principal
 from infra.secrets import address_proof, letter_key, nobodys_id
 
 
+class InvitedRole(StrEnum):
+    """What somebody can be invited to be: an editor records and changes, a viewer only reads."""
+
+    EDITOR = "editor"
+    VIEWER = "viewer"
+
+
 class NewInvitation(Body):
     """Somebody's e-mail address, and what they are to be in the ledger."""
 
     email: Email
-    role: Annotated[Literal["editor", "viewer"], saying("Send editor or viewer.")] = Field(
-        description="An editor records and changes, a viewer only reads."
-    )
+    role: Annotated[InvitedRole, saying("Send editor or viewer.")]
 
     def to_event(self, ledger_id: UUID, invited_user_id: UUID, proof: str) -> InvitationSubmitted:
         """Return the message, with an id and a proof in place of the address."""

@@ -34,10 +34,16 @@ class Credentials(Body):
     password: TypedPassword
     client: ClientName = ""
 
-    def to_event(self, user_id: UUID, session_id: UUID, refresh_token: str) -> SessionRequested:
-        """Return the message, with the hash of the first refresh token."""
+    def to_event(
+        self, user_id: UUID, session_id: UUID, refresh_token: str, *, password_version: int
+    ) -> SessionRequested:
+        """Return the message, with the hash of the first refresh token, and which password was checked."""
         return SessionRequested(
-            user_id=user_id, session_id=session_id, refresh_hash=token_hash(refresh_token).hex(), client=self.client
+            user_id=user_id,
+            session_id=session_id,
+            refresh_hash=token_hash(refresh_token).hex(),
+            client=self.client,
+            password_version=password_version,
         )
 
 
@@ -107,14 +113,14 @@ async def sign_in(
     """Sign in: check the password, record a session, hand out its tokens."""
     await services.limits.take("sign-in", subject=name_key(data.username), client=client_of(request))
     found = await find_by_username(services.users, data.username)
-    person, password_hash = found or (None, None)
+    person, password = found or (None, None)
     # A stranger costs as much time as somebody with a wrong password.
-    matches = await services.passwords.matches(data.password, password_hash)
-    if person is None or not matches:
+    matches = await services.passwords.matches(data.password, password.hash if password else None)
+    if person is None or password is None or not matches:
         raise SignInRefused("credentials_wrong", "Username or password is wrong; try again.", "password")
     session_id = uuid4()
     refresh_token = first_refresh_token(services.settings.key_refresh, session_id)
-    event = data.to_event(person.id, session_id, refresh_token)
+    event = data.to_event(person.id, session_id, refresh_token, password_version=password.version)
     await services.publisher.submit_and_know(event, Asking(wait_s=WAIT_S_MAX), by=_about_to_sign_in(person, session_id))
     return _signed_in(person, session_id, refresh_token, services.tokens, status=201)
 

@@ -35,4 +35,4 @@ def unavailable(operation: str) -> Iterator[None]:
     try:
         yield
     except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"{operation}: {error or type(error).__name__}") from error
+        raise Unavailable(f"{operation}: {str(error) or type(error).__name__}") from error

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
@@ -54,13 +55,19 @@ class MessageTooLarge(Exception):
 class Record:
     """A record to be sent. Equal keys go to one partition (murmur2, as in Java clients) and keep their order.
 
-    A header may be null: dead letters carry whatever their original had.
+    A header may be null: dead letters carry whatever their original had. ``partition`` is for a record that belongs to
+    one, whatever its key says.
     """
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    partition: int | None = None
+
+
+Acknowledgement: TypeAlias = "asyncio.Future[object]"
+"""Done when Kafka has the record, or has failed for good to take it."""
 
 
 class Producer:
@@ -99,8 +106,11 @@ class Producer:
         """
         await self.send_all([record])
 
-    async def send_all(self, records: Sequence[Record]) -> None:
-        """Send records, each key's in order, and wait for all. Errors as :meth:`send`, of the first that failed."""
+    async def send_all(self, records: Sequence[Record]) -> list[tuple[int, int]]:
+        """Send records, each key's in order, and wait for all; return the partition and offset of each.
+
+        Errors as :meth:`send`, of the first that failed.
+        """
         topic = records[0].topic
         for record in records:
             _refuse_oversized(record)
@@ -109,11 +119,8 @@ class Producer:
             with PUBLISH_SECONDS.labels(topic).time():
                 async with asyncio.timeout(self._settings.send_timeout_s):
                     # send() queues in order; gathering the acknowledgements afterwards keeps that order and pipelines.
-                    pending = [
-                        await producer.send(record.topic, record.value, key=record.key, headers=record.headers)
-                        for record in records
-                    ]
-                    await asyncio.gather(*pending)
+                    pending = [await _put(producer, record) for record in records]
+                    acknowledged = await asyncio.gather(*pending)
         except MessageSizeTooLargeError as error:
             # The broker refused what we let pass; aiokafka has counted it, so every later send would be out of order.
             await self._replace(producer)
@@ -123,6 +130,27 @@ class Producer:
             if isinstance(error, OutOfOrderSequenceNumber):
                 await self._replace(producer)
             raise Unavailable(f"publish to {topic}") from error
+        return [(each.partition, each.offset) for each in acknowledged]
+
+    async def queue(self, records: Sequence[Record]) -> list[Acknowledgement]:
+        """Queue records behind those queued before, each key's in order, and do not wait for Kafka to have them.
+
+        For one who sends at a pace of their own. Whatever becomes of an acknowledgement, ask for it; one that fails
+        goes to :meth:`mend`. There are fewer than records where the queue stayed full, or Kafka away, for as long as
+        the deadline of a send: those at the end were not sent, and never will be.
+        """
+        queued: list[Acknowledgement] = []
+        with contextlib.suppress(KafkaError, TimeoutError, OSError, Unavailable):
+            producer = await self._started()
+            async with asyncio.timeout(self._settings.send_timeout_s):
+                for record in records:
+                    queued.append(await _put(producer, record))  # noqa: PERF401 - what was queued counts
+        return queued
+
+    async def mend(self, error: BaseException) -> None:
+        """Do what is needed after an acknowledgement has failed, so that what is queued next is taken."""
+        if isinstance(error, OutOfOrderSequenceNumber) and self._producer is not None:
+            await self._replace(self._producer)
 
     async def ping(self) -> None:
         """Raise ``Unavailable`` unless a broker answers within two seconds."""
@@ -165,6 +193,12 @@ class Producer:
             log.warning("producer replaced: its sequence is out of order")
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(broken.stop(), 2)
+
+
+async def _put(producer: AIOKafkaProducer, record: Record) -> Any:
+    return await producer.send(
+        record.topic, record.value, key=record.key, headers=record.headers, partition=record.partition
+    )
 
 
 _RECORD_OVERHEAD_BYTES = 512

@@ -23,6 +23,19 @@ class AddressRefused(ValueError):
     """What was given as an e-mail address cannot be one; no try will ever send to it."""
 
 
+def subject_of(kind: str, inviter: str | None = None) -> str:
+    """Return the subject of a kind of letter; of an invitation it names who invites."""
+    match kind:
+        case "verification_code":
+            return "Your cash-flow code"
+        case "already_registered":
+            return "You already have a cash-flow account"
+        case "password_changed":
+            return "Your cash-flow password was changed"
+        case _:
+            return f"{inviter or 'Somebody'} invites you to a cash-flow ledger"
+
+
 def verification_letter(code: str, expires_at: datetime, time_zone: str) -> Letter:
     """Return the letter with a code. It says until when the code works, by the clocks of ``time_zone``.
 
@@ -30,7 +43,7 @@ def verification_letter(code: str, expires_at: datetime, time_zone: str) -> Lett
     """
     until = f"{expires_at.astimezone(ZoneInfo(time_zone)):%H:%M}"
     return (
-        "Your cash-flow code",
+        subject_of("verification_code"),
         f"""\
 Hello,
 
@@ -56,7 +69,7 @@ use your address. Please do not pass it on; we will never ask for it.
 def already_registered_letter() -> Letter:
     """Return the letter to somebody whose address has a user already."""
     return (
-        "You already have a cash-flow account",
+        subject_of("already_registered"),
         """\
 Hello,
 
@@ -81,7 +94,7 @@ def invitation_letter(inviter: str, ledger_name: str, role: str, expires_at: dat
     may = "to read it and to record in it" if role == "editor" else "to read it"
     until = f"{expires_at.astimezone(ZoneInfo(time_zone)):%Y-%m-%d, %H:%M}"
     return (
-        f"{inviter} invites you to a cash-flow ledger",
+        subject_of("invitation", inviter),
         f"""\
 Hello,
 
@@ -99,6 +112,26 @@ It is open until {until} ({time_zone}).
 
 If you do not know {inviter}, there is nothing to do:
 whoever invites you is not told that this address has an account.
+""",
+    )
+
+
+def password_changed_letter(username: str, changed_at: datetime, time_zone: str) -> Letter:
+    """Return the letter to a user whose password was changed; it has no link, and says what to do if another did."""
+    moment = f"{changed_at.astimezone(ZoneInfo(time_zone)):%Y-%m-%d, %H:%M}"
+    return (
+        subject_of("password_changed"),
+        f"""\
+Hello,
+
+the password of {username} was changed on {moment}
+({time_zone}), by somebody who was signed in and knew the
+old one. Every other device was signed out.
+
+If it was you, there is nothing to do.
+
+If it was not you, tell whoever runs this cash-flow at once: somebody
+else knew your password, and uses the account now.
 """,
     )
 

@@ -26,6 +26,10 @@ def define_operations(metadata: MetaData) -> Table:
     ``subject_id`` is the ledger, registration or user; ``user_id`` is null where nobody is signed in yet. ``request``
     is the submission's JSON as sent, less what its class leaves out of the hash. ``resource_id`` is what came of it.
     Key and request are in no journal, so they are null in an operation that was rebuilt.
+
+    By user they are found without their id in the index: a batch has one ``recorded_at``, so an import's rows share
+    entries there (8 bytes a row, and 104 with the id [measured]). What was not recorded is rare and has one of its own,
+    which costs those that were nothing.
     """
     return Table(
         "operations",
@@ -48,6 +52,8 @@ def define_operations(metadata: MetaData) -> Table:
         Column("source_offset", BigInteger, nullable=False),
         CheckConstraint("state IN ('recorded', 'refused', 'failed')", name="state"),
         Index("operations_recorded_at", "recorded_at", postgresql_using="brin"),
+        Index("operations_user", "user_id", "recorded_at"),
+        Index("operations_user_not_recorded", "user_id", "recorded_at", postgresql_where=text("state <> 'recorded'")),
     )
 
 

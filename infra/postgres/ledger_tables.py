@@ -68,7 +68,7 @@ invitations = Table(
     Column("ending", Text),
     Column("ended_at", MOMENT),
     ForeignKeyConstraint(["ledger_id"], ["ledgers.id"]),
-    Index("invitations_invited", "invited_user_id", postgresql_where=text("ending IS NULL")),
+    Index("invitations_invited", "invited_user_id"),
 )
 
 #: How each account stands. ``version`` is the sequence of the journal entry that made it so; ``state_of`` the version

@@ -8,6 +8,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -42,6 +43,7 @@ registrations = Table(
     Column("expires_at", MOMENT),
     Column("user_id", Uuid),
     CheckConstraint("state IN ('pending', 'verified', 'completed', 'expired')", name="state"),
+    Index("registrations_email", "email_key"),
     Index("registrations_expiry", "expires_at", postgresql_where=text("state IN ('pending', 'verified')")),
 )
 
@@ -55,6 +57,7 @@ users = Table(
     Column("email", Text, nullable=False),
     Column("email_key", Text, nullable=False),
     Column("password_hash", Text, nullable=False, comment="Argon2id, PHC string."),
+    Column("password_version", Integer, nullable=False, server_default="1", comment="Raised by each change."),
     Column("base_currency", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
     Column("registered_at", MOMENT, nullable=False),
@@ -93,7 +96,8 @@ sessions = Table(
 )
 
 #: Intents to send mail, written in the consumer's database transaction. ``message_id`` is stable over every try. A mail
-#: is about an issue of a registration, or tells a user that another one (``inviter_id``) invited them to a ledger.
+#: is about an issue of a registration, tells a user that another one (``inviter_id``) invited them to a ledger, or that
+#: their password was changed.
 mails = Table(
     "mails",
     metadata,
@@ -119,14 +123,21 @@ mails = Table(
     ForeignKeyConstraint(["inviter_id"], ["users.id"]),
     UniqueConstraint("registration_id", "issue"),
     UniqueConstraint("invitation_id"),
-    CheckConstraint("kind IN ('verification_code', 'already_registered', 'invitation')", name="kind"),
     CheckConstraint(
-        "num_nulls(registration_id, issue) = CASE kind WHEN 'invitation' THEN 2 ELSE 0 END"
-        " AND num_nulls(user_id, inviter_id, ledger_id, invitation_id) = CASE kind WHEN 'invitation' THEN 0 ELSE 4 END",
+        "kind IN ('verification_code', 'already_registered', 'invitation', 'password_changed')", name="kind"
+    ),
+    CheckConstraint(
+        "CASE kind WHEN 'invitation' THEN num_nulls(user_id, inviter_id, ledger_id, invitation_id) = 0"
+        " AND num_nonnulls(registration_id, issue) = 0"
+        " WHEN 'password_changed' THEN user_id IS NOT NULL"
+        " AND num_nonnulls(registration_id, issue, inviter_id, ledger_id, invitation_id) = 0"
+        " ELSE num_nulls(registration_id, issue) = 0"
+        " AND num_nonnulls(user_id, inviter_id, ledger_id, invitation_id) = 0 END",
         name="about",
     ),
     CheckConstraint("state IN ('due', 'sent', 'superseded', 'abandoned')", name="state"),
     Index("mails_due", "due_at", postgresql_where=text("state = 'due'")),
+    Index("mails_user", "user_id", postgresql_where=text("user_id IS NOT NULL")),
 )
 
 operations = define_operations(metadata)

@@ -2,6 +2,7 @@
 
 from typing import TypeAlias
 
+from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -21,3 +22,8 @@ def connect(settings: RedisSettings) -> RedisClient:
         health_check_interval=15,
         retry=Retry(NoBackoff(), 1),
     )
+
+
+def connect_blocking(settings: RedisSettings) -> "BlockingRedis":
+    """Return a client for threads and commands, which have no event loop."""
+    return BlockingRedis.from_url(settings.url(), socket_connect_timeout=2, socket_timeout=2, socket_keepalive=True)

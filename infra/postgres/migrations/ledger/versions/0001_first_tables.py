@@ -142,6 +142,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("operations_pkey")),
     )
     op.create_index("operations_recorded_at", "operations", ["recorded_at"], unique=False, postgresql_using="brin")
+    op.create_index("operations_user", "operations", ["user_id", "recorded_at"], unique=False)
+    op.create_index(
+        "operations_user_not_recorded",
+        "operations",
+        ["user_id", "recorded_at"],
+        unique=False,
+        postgresql_where=sa.text("state <> 'recorded'"),
+    )
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -357,13 +365,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["ledger_id"], ["ledgers.id"], name=op.f("invitations_ledger_id_fkey")),
         sa.PrimaryKeyConstraint("ledger_id", "id", name=op.f("invitations_pkey")),
     )
-    op.create_index(
-        "invitations_invited",
-        "invitations",
-        ["invited_user_id"],
-        unique=False,
-        postgresql_where=sa.text("ending IS NULL"),
-    )
+    op.create_index("invitations_invited", "invitations", ["invited_user_id"], unique=False)
     op.create_table(
         "members",
         sa.Column("ledger_id", sa.Uuid(), nullable=False),

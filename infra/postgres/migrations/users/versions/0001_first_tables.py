@@ -36,6 +36,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("operations_pkey")),
     )
     op.create_index("operations_recorded_at", "operations", ["recorded_at"], unique=False, postgresql_using="brin")
+    op.create_index("operations_user", "operations", ["user_id", "recorded_at"], unique=False)
+    op.create_index(
+        "operations_user_not_recorded",
+        "operations",
+        ["user_id", "recorded_at"],
+        unique=False,
+        postgresql_where=sa.text("state <> 'recorded'"),
+    )
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -70,6 +78,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("registrations_pkey")),
     )
+    op.create_index("registrations_email", "registrations", ["email_key"], unique=False)
     op.create_index(
         "registrations_expiry",
         "registrations",
@@ -94,6 +103,9 @@ def upgrade() -> None:
         sa.Column("email", sa.Text(), nullable=False),
         sa.Column("email_key", sa.Text(), nullable=False),
         sa.Column("password_hash", sa.Text(), nullable=False, comment="Argon2id, PHC string."),
+        sa.Column(
+            "password_version", sa.Integer(), server_default="1", nullable=False, comment="Raised by each change."
+        ),
         sa.Column("base_currency", sa.Text(), nullable=False),
         sa.Column("time_zone", sa.Text(), nullable=False),
         sa.Column("registered_at", sa.DateTime(timezone=True), nullable=False),
@@ -122,13 +134,17 @@ def upgrade() -> None:
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("traceparent", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "num_nulls(registration_id, issue) = CASE kind WHEN 'invitation' THEN 2 ELSE 0 END"
-            " AND num_nulls(user_id, inviter_id, ledger_id, invitation_id)"
-            " = CASE kind WHEN 'invitation' THEN 0 ELSE 4 END",
+            "CASE kind WHEN 'invitation' THEN num_nulls(user_id, inviter_id, ledger_id, invitation_id) = 0"
+            " AND num_nonnulls(registration_id, issue) = 0"
+            " WHEN 'password_changed' THEN user_id IS NOT NULL"
+            " AND num_nonnulls(registration_id, issue, inviter_id, ledger_id, invitation_id) = 0"
+            " ELSE num_nulls(registration_id, issue) = 0"
+            " AND num_nonnulls(user_id, inviter_id, ledger_id, invitation_id) = 0 END",
             name=op.f("mails_about_check"),
         ),
         sa.CheckConstraint(
-            "kind IN ('verification_code', 'already_registered', 'invitation')", name=op.f("mails_kind_check")
+            "kind IN ('verification_code', 'already_registered', 'invitation', 'password_changed')",
+            name=op.f("mails_kind_check"),
         ),
         sa.CheckConstraint("state IN ('due', 'sent', 'superseded', 'abandoned')", name=op.f("mails_state_check")),
         sa.ForeignKeyConstraint(["registration_id"], ["registrations.id"], name=op.f("mails_registration_id_fkey")),
@@ -139,6 +155,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("registration_id", "issue", name=op.f("mails_registration_id_issue_key")),
     )
     op.create_index("mails_due", "mails", ["due_at"], unique=False, postgresql_where=sa.text("state = 'due'"))
+    op.create_index("mails_user", "mails", ["user_id"], unique=False, postgresql_where=sa.text("user_id IS NOT NULL"))
     op.create_table(
         "sessions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -180,6 +197,11 @@ def upgrade() -> None:
     op.execute("GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO users_consumer")
     op.execute("REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM users_consumer")
     op.execute("REVOKE ALL ON outbox, mails, unique_names FROM users_gateway")
+    # Which mails somebody was sent, for whoever asks for a copy of what is held about them.
+    op.execute(
+        "GRANT SELECT (id, registration_id, user_id, inviter_id, kind, state, created_at, ended_at) ON mails "
+        "TO users_gateway"
+    )
 
 
 def downgrade() -> None:
@@ -188,10 +210,12 @@ def downgrade() -> None:
     op.drop_index("sessions_expiry", table_name="sessions", postgresql_where=sa.text("ended_at IS NULL"))
     op.drop_index("sessions_ended", table_name="sessions", postgresql_where=sa.text("ended_at IS NOT NULL"))
     op.drop_table("sessions")
+    op.drop_index("mails_user", table_name="mails", postgresql_where=sa.text("user_id IS NOT NULL"))
     op.drop_index("mails_due", table_name="mails", postgresql_where=sa.text("state = 'due'"))
     op.drop_table("mails")
     op.drop_table("users")
     op.drop_table("unique_names")
+    op.drop_index("registrations_email", table_name="registrations")
     op.drop_index(
         "registrations_expiry", table_name="registrations", postgresql_where=sa.text("state IN ('pending', 'verified')")
     )
@@ -199,6 +223,10 @@ def downgrade() -> None:
     op.drop_index("outbox_unsent", table_name="outbox", postgresql_where=sa.text("sent_at IS NULL"))
     op.drop_index("outbox_sent", table_name="outbox", postgresql_where=sa.text("sent_at IS NOT NULL"))
     op.drop_table("outbox")
+    op.drop_index(
+        "operations_user_not_recorded", table_name="operations", postgresql_where=sa.text("state <> 'recorded'")
+    )
+    op.drop_index("operations_user", table_name="operations")
     op.drop_index("operations_recorded_at", table_name="operations", postgresql_using="brin")
     op.drop_table("operations")
     op.execute("DROP FUNCTION notify_outbox")
