@@ -162,8 +162,17 @@ def read(settings: type[S]) -> S:
     try:
         return settings()
     except ValidationError as error:
-        prefix = settings.model_config.get("env_prefix", "")
-        for problem in error.errors(include_input=False, include_url=False):
-            name = f"{prefix}{'_'.join(str(part) for part in problem['loc'])}".upper()
-            print(f"Setting {name}: {problem['msg']}. Set it in the environment and start again.", file=sys.stderr)
+        for complaint in complaints(settings, error):
+            print(f"{complaint} and start again.", file=sys.stderr)
         raise SystemExit(78) from None
+
+
+def complaints(settings: type[Settings], error: ValidationError) -> list[str]:
+    """Return what is wrong with settings, a line each with the setting's name; values are left out."""
+    prefix = settings.model_config.get("env_prefix", "")
+    problems = error.errors(include_input=False, include_url=False)
+    names = ["_".join(str(part) for part in problem["loc"]) for problem in problems]
+    return [
+        f"Setting {f'{prefix}{name}'.upper()}: {problem['msg']}. Set it in the environment"
+        for name, problem in zip(names, problems, strict=True)
+    ]

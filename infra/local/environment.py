@@ -134,7 +134,13 @@ _RECIPES: Mapping[str, Callable[[Environments], dict[str, str]]] = {
     "bootstrap": lambda make: make.superuser(),
     "migrate": lambda make: make.database("users", "migrator") | make.database("ledger", "migrator"),
     "topics": lambda make: make.kafka("operator"),
-    # ``cash ledger rebuild``
+    # Commands that look after the system, such as `cash queues`. They only read; gateways may not read the outbox.
+    "operator": lambda make: (
+        make.kafka("operator") | make.database("users", "consumer") | make.database("ledger", "consumer") | make.redis()
+    ),
+    # `cash sim --via kafka`
+    "simulator": lambda make: make.kafka("simulator"),
+    # `cash ledger rebuild`
     "rebuild": lambda make: make.superuser() | make.kafka("operator"),
 }
 

@@ -1,4 +1,8 @@
-"""A mail server for development: takes every mail, keeps it in a Maildir, shows it on a small web page."""
+"""A mail server for development: takes every mail, keeps it in a Maildir, shows it on a small web page.
+
+Programs read it as they would read Mailpit (https://mailpit.axllent.org/docs/api-v1/): of its API it has the list, the
+search by recipient and the single mail, under the same names.
+"""
 
 import asyncio
 import email.policy
@@ -6,18 +10,20 @@ import json
 import logging
 import mailbox
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from email.headerregistry import AddressHeader
 from email.message import EmailMessage
 from email.parser import BytesParser
 from html import escape
 from http import HTTPStatus
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -26,7 +32,10 @@ from prometheus_client import Counter, make_wsgi_app
 
 LARGEST_MAIL_BYTES = 1024 * 1024
 KEPT = 1000
-SHOWN = 200
+_SHOWN = 200
+#: How many mails a list has that does not say, and how many letters of a mail; both are Mailpit's.
+_PAGE = 50
+_SNIPPET = 250
 _CAUGHT = Counter("cash_mailbox_messages", "Mails taken from our own processes.")
 _LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 # Mail is foreign text: the page runs nothing and loads nothing, whatever stands in one.
@@ -45,7 +54,7 @@ log = logging.getLogger("mailbox")
 
 
 class Mails:
-    """The mails in one Maildir, newest first."""
+    """The mails in one Maildir, newest first; what is told of each has the names Mailpit gives it."""
 
     def __init__(self, folder: Path) -> None:
         # Maildir makes its three folders only where the whole folder is missing.
@@ -54,6 +63,8 @@ class Mails:
         self._box = mailbox.Maildir(folder)
         self._new = folder / "new"
         self._lock = threading.Lock()
+        # Whoever waits for a mail asks many times a second; a mail never changes.
+        self._summaries: dict[str, dict[str, Any]] = {}
 
     def add(self, content: bytes) -> None:
         """Keep a mail; when it returns, the mail is on disk. The oldest beyond ``KEPT`` are let go."""
@@ -61,43 +72,80 @@ class Mails:
             self._box.add(content)
             for old in self._files()[KEPT:]:
                 old.unlink(missing_ok=True)
+                self._summaries.pop(old.name, None)
 
-    def list_newest(self, limit: int, recipient: str | None = None) -> list[dict[str, Any]]:
-        """Return mails as JSON values, newest first, of one recipient where given."""
-        found: list[dict[str, Any]] = []
-        for file in self._files():
-            mail = self._read(file)
-            if mail and (recipient is None or recipient.casefold() in str(mail["to"]).casefold()):
-                found.append(mail)
-                if len(found) == limit:
-                    break
-        return found
+    def list_all(self, recipient: str = "") -> list[dict[str, Any]]:
+        """Return summaries of the mails, newest first, of those whose recipient contains a text where given."""
+        wanted = recipient.casefold()
+        summaries = filter(None, map(self._summary, self._files()))
+        return [
+            summary
+            for summary in summaries
+            if not wanted or any(wanted in f"{to['Name']} {to['Address']}".casefold() for to in summary["To"])
+        ]
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """Return one mail, or ``None``."""
-        return next((self._read(file) for file in self._files() if file.name == key), None)
+        """Return one mail whole, or ``None``; ``latest`` is the newest."""
+        files = self._files()
+        if key == "latest":
+            return self._whole(files[0]) if files else None
+        return next((self._whole(file) for file in files if file.name == key), None)
 
     def _files(self) -> list[Path]:
         with os.scandir(self._new) as entries:
             dated = [(entry.stat().st_mtime_ns, entry.name) for entry in entries]
         return [self._new / name for _, name in sorted(dated, reverse=True)]
 
-    def _read(self, file: Path) -> dict[str, Any] | None:
-        try:
-            content, received = file.read_bytes(), file.stat().st_mtime
-        except FileNotFoundError:
+    def _summary(self, file: Path) -> dict[str, Any] | None:
+        known = self._summaries.get(file.name)
+        if known is None and (read := _read(file)):
+            mail, facts = read
+            snippet = " ".join(_text(mail, "plain", "html").split())[:_SNIPPET]
+            known = self._summaries[file.name] = {**facts, "Read": False, "Attachments": 0, "Snippet": snippet}
+        return known
+
+    def _whole(self, file: Path) -> dict[str, Any] | None:
+        read = _read(file)
+        if read is None:
             return None
-        mail = BytesParser(policy=email.policy.default).parsebytes(content)
-        assert isinstance(mail, EmailMessage)
-        return {
-            "id": file.name,
-            "received_at": datetime.fromtimestamp(received, UTC).isoformat(timespec="milliseconds"),
-            "from": str(mail["from"] or ""),
-            "to": str(mail["to"] or ""),
-            "subject": str(mail["subject"] or ""),
-            "message_id": str(mail["message-id"] or ""),
-            "text": _text(mail),
-        }
+        mail, facts = read
+        bodies = {"Text": _text(mail, "plain"), "HTML": _text(mail, "html")}
+        return {**facts, "Date": facts["Created"], **bodies, "Inline": [], "Attachments": []}
+
+
+def _read(file: Path) -> tuple[EmailMessage, dict[str, Any]] | None:
+    """Return a mail, and what a summary and the whole of it both say."""
+    try:
+        content, received = file.read_bytes(), file.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    mail = BytesParser(policy=email.policy.default).parsebytes(content)
+    assert isinstance(mail, EmailMessage)
+    senders = _addresses(mail, "from")
+    return mail, {
+        "ID": file.name,
+        "MessageID": str(mail["message-id"] or "").strip("<>"),
+        "From": senders[0] if senders else None,
+        "To": _addresses(mail, "to"),
+        "Cc": _addresses(mail, "cc"),
+        "Bcc": _addresses(mail, "bcc"),
+        "ReplyTo": _addresses(mail, "reply-to"),
+        "Subject": _letters(str(mail["subject"] or "")),
+        "Created": datetime.fromtimestamp(received, UTC).isoformat(timespec="milliseconds"),
+        "Tags": [],
+        "Size": len(content),
+    }
+
+
+def _addresses(mail: EmailMessage, name: str) -> list[dict[str, str]]:
+    header = mail[name]
+    found = header.addresses if isinstance(header, AddressHeader) else ()
+    return [{"Name": _letters(each.display_name), "Address": _letters(each.addr_spec)} for each in found]
+
+
+def _letters(header: str) -> str:
+    """Return the letters of a header that came as UTF-8 (RFC 6532), which the parser keeps as bytes in disguise."""
+    return header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class Catcher:
@@ -116,7 +164,7 @@ class Catcher:
 
 
 class WebPage:
-    """The mails over HTTP: pages for people, ``/messages`` for programs, health and metrics for the supervisor."""
+    """The mails over HTTP: pages for people, ``/api/v1`` for programs, health and metrics for the supervisor."""
 
     def __init__(self, mails: Mails) -> None:
         self._mails = mails
@@ -137,22 +185,44 @@ class WebPage:
 
     def _page(self, path: str, request: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if path == "/":
-            return _answer(start, HTTPStatus.OK, _list_page(self._mails.list_newest(SHOWN)))
+            return _answer(start, HTTPStatus.OK, _list_page(self._mails.list_all()[:_SHOWN]))
         if path == "/health/live":
             return _answer(start, HTTPStatus.OK, {"status": "alive"})
         if path == "/health/ready":
             return _answer(start, HTTPStatus.OK, {"status": "ready"})
-        if path == "/messages":
-            query = parse_qs(str(request.get("QUERY_STRING", "")))
-            limit = query.get("limit", [str(SHOWN)])[0]
-            if not limit.isdecimal() or not 1 <= int(limit) <= SHOWN:
-                return _answer(start, HTTPStatus.BAD_REQUEST, {"status": f"limit is a number from 1 to {SHOWN}"})
-            return _answer(start, HTTPStatus.OK, self._mails.list_newest(int(limit), query.get("to", [None])[0]))
-        kind, _, key = path.strip("/").partition("/")
-        mail = self._mails.find(unquote(key)) if kind in ("messages", "mail") else None
+        if path in ("/api/v1/messages", "/api/v1/search"):
+            return self._list(path, parse_qs(str(request.get("QUERY_STRING", ""))), start)
+        page, _, key = path.rpartition("/")
+        mail = self._mails.find(unquote(key)) if page in ("/api/v1/message", "/mail") else None
         if mail is None:
-            return _answer(start, HTTPStatus.NOT_FOUND, {"status": "not found", "try": ["/", "/messages"]})
-        return _answer(start, HTTPStatus.OK, mail if kind == "messages" else _mail_page(mail))
+            return _answer(start, HTTPStatus.NOT_FOUND, {"status": "not found", "try": ["/", "/api/v1/messages"]})
+        return _answer(start, HTTPStatus.OK, _mail_page(mail) if page == "/mail" else mail)
+
+    def _list(self, path: str, query: Mapping[str, list[str]], start: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer with a page of summaries, newest first; a search is for recipients: ``to:ann@example.org``."""
+        first, limit = (query.get(name, [default])[0] for name, default in (("start", "0"), ("limit", str(_PAGE))))
+        if not (first.isdecimal() and limit.isdecimal() and int(limit) >= 1):
+            return _answer(start, HTTPStatus.BAD_REQUEST, {"status": "start is a number, limit one from 1"})
+        recipient = ""
+        if path == "/api/v1/search":
+            sought = re.fullmatch(r"""to:(["']?)(.+)\1""", query.get("query", [""])[0].strip())
+            if not sought:
+                return _answer(start, HTTPStatus.BAD_REQUEST, {"status": "search as query=to:ann@example.org"})
+            recipient = sought[2]
+        found = self._mails.list_all(recipient)
+        total = len(self._mails.list_all()) if recipient else len(found)
+        messages = found[int(first) : int(first) + int(limit)]
+        summary = {
+            "total": total,
+            "unread": total,
+            "count": len(messages),
+            "messages_count": len(found),
+            "messages_unread": len(found),
+            "start": int(first),
+            "tags": [],
+            "messages": messages,
+        }
+        return _answer(start, HTTPStatus.OK, summary)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -186,8 +256,8 @@ async def run(smtp_port: int, http_port: int, folder: Path, host: str = "127.0.0
     log.info("stopped")
 
 
-def _text(mail: EmailMessage) -> str:
-    body = mail.get_body(preferencelist=("plain", "html"))
+def _text(mail: EmailMessage, *kinds: Literal["plain", "html"]) -> str:
+    body = mail.get_body(preferencelist=kinds)
     if body is None:
         return ""
     try:
@@ -196,10 +266,15 @@ def _text(mail: EmailMessage) -> str:
         return str(body.get_payload())
 
 
+def _in_words(addresses: Iterable[Mapping[str, str]]) -> str:
+    """Return addresses as they stand in a mail's head."""
+    return ", ".join(f"{each['Name']} <{each['Address']}>" if each["Name"] else each["Address"] for each in addresses)
+
+
 def _list_page(mails: list[dict[str, Any]]) -> str:
     rows = "".join(
-        f"<tr><td>{escape(mail['received_at'][:19])}<td>{escape(mail['to'])}"
-        f'<td><a href="/mail/{quote(mail["id"], safe="")}">{escape(mail["subject"]) or "(no subject)"}</a>'
+        f"<tr><td>{escape(mail['Created'][:19])}<td>{escape(_in_words(mail['To']))}"
+        f'<td><a href="/mail/{quote(mail["ID"], safe="")}">{escape(mail["Subject"]) or "(no subject)"}</a>'
         for mail in mails
     )
     table = f"<table><tr><th>Received (UTC)<th>To<th>Subject{rows}</table>" if mails else "<p>No mail yet.</p>"
@@ -207,14 +282,16 @@ def _list_page(mails: list[dict[str, Any]]) -> str:
 
 
 def _mail_page(mail: dict[str, Any]) -> str:
-    facts = "".join(
-        f"<tr><th>{name}<td>{escape(mail[key])}"
-        for name, key in (("From", "from"), ("To", "to"), ("Received", "received_at"), ("Message-ID", "message_id"))
-    )
-    title = escape(mail["subject"]) or "(no subject)"
-    return _html(
-        title, f'<p><a href="/">Mailbox</a></p><h1>{title}</h1><table>{facts}</table><pre>{escape(mail["text"])}</pre>'
-    )
+    facts = {
+        "From": _in_words([mail["From"]] if mail["From"] else []),
+        "To": _in_words(mail["To"]),
+        "Received": mail["Created"],
+        "Message-ID": mail["MessageID"],
+    }
+    head = "".join(f"<tr><th>{name}<td>{escape(fact)}" for name, fact in facts.items())
+    title = escape(mail["Subject"]) or "(no subject)"
+    text = escape(mail["Text"] or mail["HTML"])
+    return _html(title, f'<p><a href="/">Mailbox</a></p><h1>{title}</h1><table>{head}</table><pre>{text}</pre>')
 
 
 def _html(title: str, body: str) -> str:

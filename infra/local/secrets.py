@@ -14,7 +14,16 @@ DATABASE_ROLES = (
     "ledger_consumer",
     "ledger_gateway",
 )
-KAFKA_USERS = ("broker", "controller", "operator", "gateway", "identity-consumer", "ledger-consumer", "relay")
+KAFKA_USERS = (
+    "broker",
+    "controller",
+    "operator",
+    "gateway",
+    "identity-consumer",
+    "ledger-consumer",
+    "relay",
+    "simulator",
+)
 
 
 def password_name(owner: str) -> str:
@@ -99,17 +108,22 @@ def ensure_secrets(home: Home) -> Secrets:
     else:
         known = Secrets({})
     if not known.keys() >= set(NAMES):
-        # The two halves of the signing key belong together: either file entry missing renews both.
-        made = _generate()
-        kept = {name: value for name, value in known.items() if name not in KEY_PAIR or known.keys() >= set(KEY_PAIR)}
-        known = Secrets({**made, **kept})
+        known = filled_up(known)
         lines = ["# Made by `cash up` for this machine only. Whoever reads this file can read and change everything."]
         lines += [f"{name}={value}" for name, value in known.items()]
         write_whole(home.secrets, "\n".join([*lines, END]) + "\n")
     return known
 
 
-def _generate() -> dict[str, str]:
+def filled_up(known: Mapping[str, str], key_id: str = "local-1") -> Secrets:
+    """Return secrets with those made that are missing; ``key_id`` names the keys among them."""
+    made = _generate(key_id)
+    # The two halves of the signing key belong together: either one missing renews both.
+    kept = {name: value for name, value in known.items() if name not in KEY_PAIR or known.keys() >= set(KEY_PAIR)}
+    return Secrets({**made, **kept})
+
+
+def _generate(key_id: str) -> dict[str, str]:
     # Imported here: only the very first start needs it, and it costs every other one its load time.
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -118,8 +132,8 @@ def _generate() -> dict[str, str]:
     return {
         **{name: secrets.token_urlsafe(24) for name in PASSWORDS},
         **{name: _text(secrets.token_bytes(32)) for name in KEYS},
-        "CASH_KEY_SEAL": f"local-1:{_text(secrets.token_bytes(32))}",
-        **{name: f"local-1:{_text(half)}" for name, half in zip(KEY_PAIR, pair, strict=True)},
+        "CASH_KEY_SEAL": f"{key_id}:{_text(secrets.token_bytes(32))}",
+        **{name: f"{key_id}:{_text(half)}" for name, half in zip(KEY_PAIR, pair, strict=True)},
     }
 
 
