@@ -49,11 +49,13 @@ fmt: setup-dev  ## format the code
 	$(BIN)/ruff check --fix
 
 # Without an index address: the lock files name packages and hashes, the machine knows where to fetch them.
-UV_LOCK := uv pip compile pyproject.toml --extra local --extra simulator --group build --universal --python-version 3.11 \
-	--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+UV_LOCK := $(UV_COMPILE) pyproject.toml --extra local --extra simulator --group build
 lock: setup  ## choose versions again: Python packages (needs uv) and the server jars
 	$(UV_LOCK) -o requirements.lock
 	$(UV_LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+	$(UV_COMPILE) --group generators -o cli/requirements-generators.lock
 	$(BIN)/python -m infra.local.downloads --lock
 
 clean:  ## remove .venv and caches of this checkout; data and downloads of `cash up` stay

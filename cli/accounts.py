@@ -8,6 +8,7 @@ import typer
 
 from cli.amounts import Money, checked_signed_amount
 from cli.client import Client, connect
+from cli.completion import account_names
 from cli.days import read_day
 from cli.ledger_choice import Ledger, LedgerOption, chosen_ledger
 from cli.naming import find_whole, pick, short
@@ -17,7 +18,12 @@ from cli.servers import UrlOption
 from cli.writes import write
 from contracts.accounts import CATEGORY_KINDS, MONEY_KINDS, POSITION_MAX, AccountKind
 
-AccountName = Annotated[str, typer.Argument(metavar="NAME", help="Its name, or its id as `cash accounts` shows it.")]
+AccountName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", autocompletion=account_names, help="Its name, or its id as `cash accounts` shows it."
+    ),
+]
 Group = Annotated[str | None, typer.Option("--group", help="A heading to list it under.")]
 Position = Annotated[
     int | None, typer.Option("--position", min=0, max=POSITION_MAX, help="Smaller numbers are listed first.")
@@ -26,8 +32,8 @@ Position = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``cash``."""
-    app.command("accounts", rich_help_panel="Your money")(list_accounts)
-    group = typer.Typer(help="Open an account or category, and change it.", no_args_is_help=True)
+    app.command("accounts")(list_accounts)
+    group = typer.Typer(help="Open an account or category, and change it.")
     commands: dict[str, Callable[..., None]] = {
         "open": open_account,
         "rename": rename,
@@ -39,7 +45,7 @@ def register(app: typer.Typer) -> None:
     }
     for name, command in commands.items():
         group.command(name)(command)
-    app.add_typer(group, name="account", rich_help_panel="Your money")
+    app.add_typer(group, name="account")
 
 
 def list_accounts(
@@ -48,10 +54,15 @@ def list_accounts(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """List accounts and categories with their balances."""
+    """List accounts and categories with their balances.
+
+    Examples:
+        cash accounts
+        cash accounts --closed --output csv
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
-        accounts = _read_accounts(client, books, closed=closed)
+        accounts = read_accounts(client, books, closed=closed)
         if json:
             show_json(accounts)
         elif not accounts["items"]:
@@ -80,7 +91,14 @@ def open_account(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Open an account or a category; categories are also opened by the first transaction that names them."""
+    """Open an account or a category.
+
+    Categories are also opened by the first transaction that names them.
+
+    Examples:
+        cash account open Visa --kind liability --opening-balance -120.50
+        cash account open Savings --group Bank
+    """
     balance = checked_signed_amount(opening_balance) if opening_balance is not None else None
     if day and balance is None:
         fail("--date is the day of an --opening-balance; say both or neither", ExitCode.USAGE)
@@ -112,17 +130,33 @@ def rename(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Give an account or category another name; everything recorded with it follows."""
+    """Give an account or category another name.
+
+    Everything recorded with it follows.
+
+    Examples:
+        cash account rename "Eating out" Restaurants
+    """
     _change(name, {"name": new_name}, "Renamed {before} to {after}.", ledger=ledger, url=url, json=json)
 
 
 def close(name: AccountName, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """Close an account or category: it takes nothing more, and its history stays."""
+    """Close an account or category.
+
+    It takes nothing more, and its history stays.
+
+    Examples:
+        cash account close Visa
+    """
     _change(name, {"closed": True}, "Closed {after}.", ledger=ledger, url=url, json=json)
 
 
 def reopen(name: AccountName, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """Open a closed account or category again."""
+    """Open a closed account or category again.
+
+    Examples:
+        cash account reopen Visa
+    """
     _change(name, {"closed": False}, "Reopened {after}.", ledger=ledger, url=url, json=json)
 
 
@@ -133,7 +167,13 @@ def merge(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Let one category stand for another, with everything recorded in both; `cash undo` takes them apart again."""
+    """Let one category stand for another.
+
+    With everything recorded in both; `cash undo` takes them apart again.
+
+    Examples:
+        cash account merge Restaurants "Eating out"
+    """
     _change(name, {}, "Merged {before} into {into}.", into=into, ledger=ledger, url=url, json=json)
 
 
@@ -147,7 +187,11 @@ def arrange(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Say where in the list an account or category stands."""
+    """Say where in the list an account or category stands.
+
+    Examples:
+        cash account arrange Savings --group Bank --position 1
+    """
     wanted: dict[str, object] = {}
     if group is not None:
         wanted["group"] = group or None
@@ -167,7 +211,14 @@ def show_register(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Show what came into an account and went out of it, the newest first, and what it held after each."""
+    """Show what came into an account and went out of it.
+
+    The newest first, and what it held after each.
+
+    Examples:
+        cash account register Cash
+        cash account register Cash --all --output csv
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         account = find_account(client, books, name)
@@ -211,7 +262,7 @@ def find_account(client: Client, books: Ledger, typed: str) -> Any:
     """
     if whole := find_whole(typed):
         return client.call("GET", books.path(f"/accounts/{whole}")).body
-    accounts = _read_accounts(client, books, closed=True)["items"]
+    accounts = read_accounts(client, books, closed=True)["items"]
     return pick(accounts, typed, noun="account", look=f"cash accounts{books.option} --closed")
 
 
@@ -262,7 +313,8 @@ def _called(account: Mapping[str, Any]) -> str:
     return f"{account['name']} (closed)" if account.get("closed") else str(account["name"])
 
 
-def _read_accounts(client: Client, books: Ledger, *, closed: bool) -> Any:
+def read_accounts(client: Client, books: Ledger, *, closed: bool = False) -> Any:
+    """Return accounts and categories with what they hold."""
     parameters = {"closed": "true"} if closed else None
     return client.call("GET", books.path("/accounts"), parameters=parameters).body
 

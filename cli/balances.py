@@ -8,9 +8,10 @@ import typer
 
 from cli.accounts import find_account, show_accounts
 from cli.amounts import Money
-from cli.client import connect
+from cli.client import Client, connect
+from cli.completion import account_names
 from cli.days import read_calendar_day, read_moment
-from cli.ledger_choice import LedgerOption, chosen_ledger
+from cli.ledger_choice import Ledger, LedgerOption, chosen_ledger
 from cli.output import Json, note, say, show_json, show_table
 from cli.servers import UrlOption
 
@@ -21,13 +22,16 @@ On = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``cash``."""
-    app.command("balance", rich_help_panel="Your money")(show_balance)
-    app.command("net-worth", rich_help_panel="Your money")(show_net_worth)
+    app.command("balance")(show_balance)
+    app.command("net-worth")(show_net_worth)
 
 
 def show_balance(
     account: Annotated[
-        str | None, typer.Argument(metavar="ACCOUNT", help="An account or category; all of them when left out.")
+        str | None,
+        typer.Argument(
+            metavar="ACCOUNT", autocompletion=account_names, help="An account or category; all of them when left out."
+        ),
     ] = None,
     on: On = None,
     known_at: Annotated[
@@ -38,9 +42,13 @@ def show_balance(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Show what accounts hold: now, at the end of a day, and as it was known at a moment in the past.
+    """Show what accounts hold: now, on a day, as known then.
 
     What was recorded or corrected later does not show in --known-at; what was booked later does not show in --on.
+
+    Examples:
+        cash balance
+        cash balance Cash --on 2026-10-31 --known-at 2026-11-05
     """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
@@ -51,13 +59,11 @@ def show_balance(
             "account": find_account(client, books, account)["id"] if account else None,
         }
         parameters = {name: value for name, value in wanted.items() if value is not None}
-        balances = client.call("GET", books.path("/balances"), parameters=parameters).body
+        balances = read_balances(client, books, parameters)
     if json:
         show_json(balances)
-    elif not balances["items"]:
-        say("Nothing was recorded by then." if parameters else "Nothing was recorded yet.")
     else:
-        show_accounts(_by_account(balances["items"]))
+        show_balances(balances, "Nothing was recorded by then." if parameters else "Nothing was recorded yet.")
 
 
 def show_net_worth(
@@ -69,9 +75,15 @@ def show_net_worth(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Show what you have less what you owe, by currency and in one, by the rates you entered.
+    """Show what you have less what you owe.
+
+    By currency and in one, by the rates you entered.
 
     Nothing is guessed: an amount without a rate stays as it is and is named.
+
+    Examples:
+        cash net-worth
+        cash net-worth --in USD
     """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
@@ -85,6 +97,19 @@ def show_net_worth(
         show_json(worth)
     else:
         _show_net_worth(worth)
+
+
+def read_balances(client: Client, books: Ledger, parameters: Mapping[str, str] | None = None) -> Any:
+    """Return what accounts hold, by the API's ``parameters``."""
+    return client.call("GET", books.path("/balances"), parameters=parameters).body
+
+
+def show_balances(balances: Mapping[str, Any], without: str = "Nothing was recorded yet.") -> None:
+    """Print balances, or a sentence where there are none."""
+    if balances["items"]:
+        show_accounts(_by_account(balances["items"]))
+    else:
+        say(without)
 
 
 def _by_account(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ _UNDOABLE = ("transaction.", "account.")
 def register(app: typer.Typer) -> None:
     """Add these commands to ``cash``."""
     for name, command in (("undo", undo), ("redo", redo), ("changes", list_changes)):
-        app.command(name, rich_help_panel="History")(command)
+        app.command(name)(command)
 
 
 ChangeNumber = Annotated[
@@ -33,22 +33,38 @@ ChangeNumber = Annotated[
 
 
 def undo(change: ChangeNumber = None, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """Take a change back: your newest one that stands, or any by its number; a later `cash redo` brings it back.
+    """Take a change back.
+
+    Your newest one that stands, or any by its number; a later `cash redo` brings it back.
 
     Nothing is erased: what was, and that it was taken back, stay in the history.
+
+    Examples:
+        cash undo
+        cash undo 57
     """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         if change is None:
-            mine = client.remembered_session().user_id
-            change = _newest(client, books, lambda seen, item: _may_undo(seen, item, mine))
+            change = find_undoable(client, books)
         if change is None:
             fail("you have nothing to undo; `cash changes` lists what happened", ExitCode.NOT_FOUND)
-        _take_back(client, books, change, "Undone", json=json)
+        made = take_back(client, books, change)
+        if json:
+            show_json(made)
+        else:
+            show_taken_back(client, books, made, f"Undone: change {change}")
+            note(f"Take this back: cash redo {made['sequence']}{books.option}")
 
 
 def redo(change: ChangeNumber = None, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """Bring back what was undone: by your newest undo that nothing followed, or by the undo of that number."""
+    """Bring back what was undone.
+
+    By your newest undo that nothing followed, or by the undo of that number.
+
+    Examples:
+        cash redo
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         if change is None:
@@ -56,7 +72,12 @@ def redo(change: ChangeNumber = None, ledger: LedgerOption = None, url: UrlOptio
             change = _newest(client, books, lambda seen, item: _may_redo(seen, item, mine))
         if change is None:
             fail("there is nothing of yours to redo; `cash changes` lists what happened", ExitCode.NOT_FOUND)
-        _take_back(client, books, change, "Redone", json=json)
+        made = take_back(client, books, change)
+        if json:
+            show_json(made)
+        else:
+            show_taken_back(client, books, made, f"Redone: change {change}")
+            note(f"Take this back: cash undo {made['sequence']}{books.option}")
 
 
 def list_changes(
@@ -72,7 +93,14 @@ def list_changes(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """List what happened to a ledger, the newest first: who did what, and what of it was undone."""
+    """List who changed what in a ledger, the newest first.
+
+    And what of it was undone.
+
+    Examples:
+        cash changes
+        cash changes --ledger Home --limit 50
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         about = (find_whole(subject) or find_transaction(client, books, subject)["id"]) if subject else None
@@ -224,22 +252,28 @@ def _newest(client: Client, books: Ledger, fits: Callable[[_Seen, Mapping[str, A
     return None
 
 
-def _take_back(client: Client, books: Ledger, number: int, done: str, *, json: bool) -> None:
+def find_undoable(client: Client, books: Ledger) -> int | None:
+    """Find the number of somebody's own newest change that can be taken back."""
+    mine = client.remembered_session().user_id
+    return _newest(client, books, lambda seen, item: _may_undo(seen, item, mine))
+
+
+def take_back(client: Client, books: Ledger, number: int) -> Any:
+    """Take a change back, or bring back what it took; return the change that does so."""
     look = f"cash changes{books.option}"
-    made = write(client, "POST", books.path(f"/changes/{number}/undo"), body={}, look=look)
-    if json:
-        show_json(made)
-        return
+    return write(client, "POST", books.path(f"/changes/{number}/undo"), body={}, look=look)
+
+
+def show_taken_back(client: Client, books: Ledger, made: Mapping[str, Any], done: str) -> None:
+    """Print what was ``done``, to which thing, and what is otherwise now."""
     try:
         label, lines = _effect(client, books, made)
     except Failure:
         # It is done, whether it can be described or not.
         label, lines = "", []
-    say(f"{done}: change {number}{label and f', {label}'}.")
+    say(f"{done}{label and f', {label}'}.")
     if lines:
         show_differences(lines)
-    back = "redo" if done == "Undone" else "undo"
-    note(f"Take this back: cash {back} {made['sequence']}{books.option}")
 
 
 def _effect(client: Client, books: Ledger, made: Mapping[str, Any]) -> tuple[str, list[tuple[str, str, str]]]:

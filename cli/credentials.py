@@ -1,15 +1,14 @@
 """What this machine remembers of a person: who is signed in where, and a registration that is not finished yet."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-import platformdirs
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
+from cli.folders import config_folder
 from cli.output import fail
 from infra.local.home import locked, write_whole
 
@@ -109,12 +108,6 @@ class PrivateFile:
 
     def _create_folder(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-
-def config_folder() -> Path:
-    """Return ``CASH_CONFIG_HOME``, else the user's config folder for cash-flow."""
-    chosen = os.environ.get("CASH_CONFIG_HOME")
-    return Path(chosen or platformdirs.user_config_dir("cash-flow", appauthor=False)).expanduser().absolute()
 
 
 def credentials_file() -> PrivateFile:

@@ -1,18 +1,25 @@
 """Days and moments as people type them, in the ledger's zone."""
 
+import re
 from datetime import date, datetime, timedelta
 
 from cli.output import ExitCode, fail
 
 _DAY_LENGTH = len("2026-03-31")
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+#: ``-3d`` and ``2 weeks ago``. Months have no fixed length, so none are counted back.
+_BACK = re.compile(r"[-−](?P<short>[0-9]{1,4}) ?(?P<unit>[dw])|(?P<long>[0-9]{1,4}) (?P<word>day|week)s? ago")
+#: What can be typed; the example is the day it is.
+HOW = "type it as {today}, or today, yesterday, last friday, -3d, 2 weeks ago"
 
 
 def read_day(typed: str, now: datetime) -> str:
     """Return the day somebody typed as the API wants it.
 
     Args:
-        typed: ``2026-03-31``, ``today``, ``yesterday``, or a moment such as ``2026-03-31T18:30``, which is in the
-            zone of ``now`` where it says no offset.
+        typed: ``2026-03-31``, ``today``, ``yesterday``, ``last friday`` (the newest one before today), ``-3d``,
+            ``2 weeks ago``, or a moment such as ``2026-03-31T18:30``, which is in the zone of ``now`` where it says no
+            offset.
         now: the current moment in the ledger's zone.
     """
     day = _find_day(typed, now)
@@ -39,9 +46,17 @@ def read_moment(typed: str, now: datetime) -> str:
 
 
 def _find_day(typed: str, now: datetime) -> date | None:
-    text = typed.strip().lower()
+    text = " ".join(typed.lower().split())
+    today = now.date()
     if text in ("today", "yesterday"):
-        return now.date() - timedelta(days=text == "yesterday")
+        return today - timedelta(days=text == "yesterday")
+    if (last := text.removeprefix("last ")) != text:
+        found = [number for number, day in enumerate(_WEEKDAYS) if last in (day, day[:3])]
+        if found:
+            return today - timedelta(days=(today.weekday() - found[0] - 1) % 7 + 1)
+    if back := _BACK.fullmatch(text):
+        count = int(back["short"] or back["long"])
+        return today - timedelta(weeks=count) if (back["unit"] or back["word"])[0] == "w" else today - timedelta(count)
     if len(text) > _DAY_LENGTH:
         return None
     try:
@@ -61,4 +76,4 @@ def _moment(typed: str, now: datetime, wanted: str) -> datetime:
 def _not(typed: str, wanted: str, now: datetime) -> str:
     if wanted == "a moment":
         return f"'{typed}' is not a moment; type it as {now:%Y-%m-%dT%H:%M}, or a day for its end"
-    return f"'{typed}' is not a day; type it as {now.date().isoformat()}, or today, or yesterday"
+    return f"'{typed}' is not {wanted}; {HOW.format(today=now.date().isoformat())}"

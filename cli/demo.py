@@ -4,25 +4,24 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
 from urllib.parse import urlsplit
 
 import typer
 
 from cli.accounts import show_accounts
 from cli.client import Client, Refused
-from cli.credentials import Session, config_folder, credentials_file
+from cli.credentials import Session, credentials_file
+from cli.folders import config_folder
 from cli.household import SAVINGS, Entry, entries_until
 from cli.ledger_choice import Ledger, personal_ledger
-from cli.mail import list_mails
-from cli.output import ExitCode, Failure, Json, fail, note, say, show_json
+from cli.mailed_codes import verified_registration
+from cli.output import ExitCode, Json, fail, note, say, show_json
 from cli.pages import list_pages, read_pages
-from cli.registrations import default_time_zone, request_registration, submit_code, submit_user
+from cli.registrations import default_time_zone, submit_user
 from cli.servers import Server, UrlOption, checked_url, find_mailbox, local_server
 from cli.sessions import end_session, sign_in
 from cli.transaction_entry import submit_transaction
@@ -30,19 +29,16 @@ from cli.transaction_tables import show_transactions
 from cli.writes import write
 from contracts.accounts import AccountKind
 from contracts.refusals import RefusalCode
-from contracts.registrations import CODE_ALPHABET, CODE_LENGTH
 from infra.local.home import write_whole
 
 _CURRENCY = "EUR"
-_MAIL_WITHIN_S = 30.0
-_MAIL_POLL_S = 0.1
 _AT_ONCE = 8
 _NEWEST = 10
 
 
 def register(app: typer.Typer) -> None:
     """Add this command to ``cash``."""
-    app.command(rich_help_panel="Try it out")(demo)
+    app.command()(demo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +55,15 @@ class DemoPerson:
 
 
 def demo(url: UrlOption = None, json: Json = False) -> None:
-    """Make a demo person with some months of transactions; running it again adds nothing twice.
+    """Make a demo person with some months of transactions.
+
+    Running it again adds nothing twice.
 
     Registers, verifies, signs in and records as anybody would, through the API of the local stack. The code comes from
     its mailbox (or the one that CASH_MAILBOX_URL names). Your own session stays as it is.
+
+    Examples:
+        cash demo
     """
     named = url or os.environ.get("CASH_URL")
     server = Server(checked_url(named)) if named else local_server("gateway")
@@ -135,43 +136,11 @@ def _made(client: Client, file: Path, person: DemoPerson, registration_id: str, 
 
 
 def _verified_registration(client: Client, mailbox: Server, email: str) -> tuple[str, str] | None:
-    """Register an address and type the mailed code; return the registration's id and that code.
-
-    ``None`` when the mail says that the address has a user.
-    """
     note(f"Registering {email} ...")
-    earlier = {mail["id"] for mail in list_mails(mailbox, to=email)}
-    registration_id = request_registration(client, email, _CURRENCY, default_time_zone())
-    for mail in _new_mails(mailbox, email, earlier):
-        code = code_in(mail["text"])
-        if code is None:
-            return None
-        try:
-            submit_code(client, registration_id, code)
-        except Refused as refused:
-            # A late mail of an earlier, interrupted registration: ours is still to come.
-            if refused.refusal != RefusalCode.CODE_WRONG:
-                raise
-        else:
-            note(f"The code {code} came by mail and was right.")
-            return registration_id, code
-    raise Failure(f"no code came within {_MAIL_WITHIN_S:.0f} s; look at `cash logs celery-worker` and try again")
-
-
-def _new_mails(mailbox: Server, email: str, seen: set[str]) -> Iterator[Any]:
-    until = time.monotonic() + _MAIL_WITHIN_S
-    while time.monotonic() < until:
-        for mail in list_mails(mailbox, to=email):
-            if mail["id"] not in seen:
-                seen.add(mail["id"])
-                yield mail
-        time.sleep(_MAIL_POLL_S)
-
-
-def code_in(text: str) -> str | None:
-    """Return the verification code that stands on a line of its own in a mail."""
-    found = re.search(rf"^\s*([{CODE_ALPHABET}]{{{CODE_LENGTH}}})\s*$", text, re.MULTILINE)
-    return found[1] if found else None
+    verified = verified_registration(client, mailbox, email, _CURRENCY, default_time_zone())
+    if verified is not None:
+        note(f"The code {verified[1]} came by mail and was right.")
+    return verified
 
 
 def _record(client: Client, books: Ledger) -> dict[str, int]:

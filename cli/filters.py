@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from cli.client import Refused
+from cli.frame import Command
 from cli.output import note
 
 _TERM = re.compile(
@@ -29,7 +29,7 @@ FilterOption = Annotated[
 ]
 
 
-class FilterWords(TyperCommand):
+class FilterWords(Command):
     """Lets a filter be typed as arguments."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -37,6 +37,11 @@ class FilterWords(TyperCommand):
         before = ["", *args]
         words = [word if last == "--filter" else filter_word(word) for last, word in zip(before, args, strict=False)]
         return super().parse_args(ctx, words)
+
+
+def is_term(word: str) -> bool:
+    """Return whether a word says itself that it is a term of a filter: ``category:Groceries``."""
+    return _TERM.fullmatch(word) is not None
 
 
 def filter_word(word: str) -> str:

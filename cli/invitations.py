@@ -36,7 +36,13 @@ def invite(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Invite a registered person into a ledger; whether the address is anybody's is told to nobody."""
+    """Invite a registered person into a ledger.
+
+    Whether the address is anybody's is told to nobody.
+
+    Examples:
+        cash ledger invite bob@example.org --ledger Home --role editor
+    """
     if role is Role.OWNER:
         fail("invite as editor or viewer; hand the ledger over when they have joined", ExitCode.USAGE)
     with connect(url) as client:
@@ -56,7 +62,13 @@ def list_invitations(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """List the ledgers you are invited into; with --sent, whom you invited into one."""
+    """List the ledgers you are invited into.
+
+    With --sent, whom you invited into one.
+
+    Examples:
+        cash ledger invitations
+    """
     with connect(url) as client:
         path = chosen_ledger(client, ledger).path("/invitations") if sent else "/invitations"
         invitations = client.call("GET", path).body
@@ -78,7 +90,13 @@ def list_invitations(
 
 
 def accept(invitation: OwnInvitation, url: UrlOption = None, json: Json = False) -> None:
-    """Accept an invitation: you are a member of that ledger then."""
+    """Accept an invitation.
+
+    You are a member of that ledger then.
+
+    Examples:
+        cash ledger accept 3f2a91bc
+    """
     with connect(url) as client:
         found = _find_own(client, invitation)
         joined = _answer(client, found, "accept")
@@ -89,7 +107,11 @@ def accept(invitation: OwnInvitation, url: UrlOption = None, json: Json = False)
 
 
 def decline(invitation: OwnInvitation, url: UrlOption = None, json: Json = False) -> None:
-    """Decline an invitation."""
+    """Decline an invitation.
+
+    Examples:
+        cash ledger decline 3f2a91bc
+    """
     with connect(url) as client:
         found = _find_own(client, invitation)
         _answer(client, found, "decline")
@@ -105,7 +127,11 @@ def withdraw(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Take an invitation back that nobody has accepted yet."""
+    """Take an invitation back that nobody has accepted yet.
+
+    Examples:
+        cash ledger withdraw 3f2a91bc
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         look = f"{_LOOK} --sent{books.option}"

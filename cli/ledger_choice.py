@@ -9,16 +9,22 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from cli import preferences
 from cli.client import Client
+from cli.completion import ledger_names
 from cli.credentials import Session
 from cli.naming import pick
+from cli.servers import Server
 from contracts.ledgers import PERSONAL_LEDGER_NAME
 from contracts.text import name_key
 
 LedgerOption = Annotated[
     str | None,
     typer.Option(
-        "--ledger", metavar="LEDGER", help="Name or id of a ledger. Without it: CASH_LEDGER, else your personal one."
+        "--ledger",
+        metavar="LEDGER",
+        autocompletion=ledger_names,
+        help="Name or id. Without it: CASH_LEDGER, else the profile's, else your personal one.",
     ),
 ]
 
@@ -43,9 +49,9 @@ class Ledger:
 
 
 def chosen_ledger(client: Client, named: str | None) -> Ledger:
-    """Return the ledger that ``--ledger`` or CASH_LEDGER names, the personal one where neither does."""
+    """Return the ledger that ``--ledger``, CASH_LEDGER or the profile names, the personal one where none does."""
     session = client.remembered_session()
-    wanted = (os.environ.get("CASH_LEDGER", "") if named is None else named).strip()
+    wanted = (_said_for(client.server) if named is None else named).strip()
     if not wanted or wanted == session.ledger_id:
         return personal_ledger(session)
     ledgers = client.call("GET", "/ledgers").body["items"]
@@ -57,6 +63,13 @@ def chosen_ledger(client: Client, named: str | None) -> Ledger:
     found = pick(ledgers, wanted, noun="ledger", look="cash ledger list")
     option = f" --ledger {quote(named)}" if named else ""
     return Ledger(found["id"], found["name"], found["base_currency"], found["time_zone"], option)
+
+
+def _said_for(server: Server) -> str:
+    # A profile's ledger is one of its own server; at another one it means nothing.
+    if preferences.chosen_profile().url not in (None, server.url):
+        return os.environ.get("CASH_LEDGER", "")
+    return preferences.said("ledger") or ""
 
 
 def personal_ledger(session: Session) -> Ledger:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import typer
 
+from cli.operator_settings import local_settings, settings_of
 from cli.output import ExitCode, Json, fail, note, say, show_json
 from infra.local.home import Home
 
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
 _STOPPED = ("ledger-consumer", "relay")
 _SAY_EVERY_S = 2.0
 _ANSWER_TIMEOUT_S = 3600.0
-_PANEL = "Operate"
 
 
 def register(group: typer.Typer) -> None:
     """Add these commands to ``cash ledger``."""
     for command in (verify, rebuild):
-        group.command(rich_help_panel=_PANEL)(command)
+        group.command()(command)
 
 
 def verify(
@@ -39,10 +39,15 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check every rule that the books must keep, on the live data, and say what is wrong.
+    """Check every rule that the books must keep.
+
+    On the live data, and say what is wrong.
 
     Asks the ledger database itself: that of the local stack, or the one that CASH_LEDGER_DB_HOST and its companions
     name. Reads only, and nobody has to wait for it.
+
+    Examples:
+        cash ledger verify
     """
     from infra.errors import Unavailable
     from infra.postgres.ledger_checks import Finding, check_in_slices, measure
@@ -96,11 +101,17 @@ def rebuild(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Make the ledger database anew from its journal, beside the live one, and compare the two.
+    """Make the ledger database anew from its journal, and compare.
+
+    Beside the live one.
 
     Exit code 1 where they differ. Without --switch-over nothing is changed and nobody has to wait. With it the ledger
     consumer and the relay of the local stack stand still meanwhile: what people record is kept and taken afterwards.
     Elsewhere (CASH_POSTGRES_HOST and its companions say where) it tells which processes to stop.
+
+    Examples:
+        cash ledger rebuild
+        cash ledger rebuild --switch-over
     """
     command = [sys.executable, "-m", "consumers.rebuild"]
     command += [word for word, said in (("--switch-over", switch_over), ("--force", force), ("--json", json)) if said]
@@ -110,7 +121,7 @@ def rebuild(
     from infra.local.processes import PROJECT
 
     home = Home.default()
-    settings = _local_settings("rebuild")
+    settings = local_settings("rebuild")
     command += ["--stop-with", shlex.join([sys.executable, "-m", "infra.local.holding"])]
     code: int = ExitCode.FAILED
     try:
@@ -148,27 +159,7 @@ def _as_id(typed: str) -> UUID:
 def _ledger_database() -> "Database":
     """Return the ledger database to check: the environment's, or the local stack's."""
     from infra.postgres.engine import Database
-    from infra.settings import LedgerDatabaseSettings, read
+    from infra.settings import LedgerDatabaseSettings
 
-    prefix = LedgerDatabaseSettings.model_config["env_prefix"]
-    if f"{prefix}HOST" in os.environ:
-        settings = read(LedgerDatabaseSettings)
-    else:
-        given = _local_settings("ledger-consumer")
-        fields = {name.removeprefix(prefix).lower(): value for name, value in given.items() if name.startswith(prefix)}
-        settings = LedgerDatabaseSettings.model_validate(fields)
     # A large ledger takes longer than what people wait for.
-    return Database(settings, application="verify", answer_timeout_s=_ANSWER_TIMEOUT_S)
-
-
-def _local_settings(name: str) -> Mapping[str, str]:
-    """Return the settings of one of the local stack's processes or steps; its servers must run."""
-    from infra.local.environment import Environments
-    from infra.local.ports import read_ports
-    from infra.local.secrets import read_secrets
-    from infra.local.state import is_running
-
-    home = Home.default()
-    if not home.secrets.exists() or not is_running(home):
-        fail("the local stack is not running; start it with `cash up -d`", ExitCode.NOT_READY)
-    return Environments(read_secrets(home), read_ports(home)).of(name)
+    return Database(settings_of(LedgerDatabaseSettings), application="verify", answer_timeout_s=_ANSWER_TIMEOUT_S)

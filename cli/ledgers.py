@@ -15,20 +15,24 @@ from cli.writes import write
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``cash``."""
-    group = typer.Typer(
-        help="Share books with your household: ledgers, their members, invitations.", no_args_is_help=True
-    )
+    group = typer.Typer(help="Share books: ledgers, their members, invitations.")
     group.command("list")(list_ledgers)
     group.command("create")(create)
     group.command("rename")(rename)
     members.register(group)
     invitations.register(group)
     ledger_operations.register(group)
-    app.add_typer(group, name="ledger", rich_help_panel="Household")
+    app.add_typer(group, name="ledger")
 
 
 def list_ledgers(url: UrlOption = None, json: Json = False) -> None:
-    """List the ledgers you are a member of; --ledger takes their names and ids."""
+    """List the ledgers you are a member of.
+
+    --ledger takes their names and ids.
+
+    Examples:
+        cash ledger list
+    """
     with connect(url) as client:
         ledgers = client.call("GET", "/ledgers").body
     if json:
@@ -55,7 +59,11 @@ def create(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Open another ledger, whose owner you are."""
+    """Open another ledger, whose owner you are.
+
+    Examples:
+        cash ledger create Home --currency EUR
+    """
     wanted = {"name": name, "base_currency": currency.upper() if currency else None, "time_zone": time_zone}
     body = {key: value for key, value in wanted.items() if value is not None}
     with connect(url) as client:
@@ -78,7 +86,12 @@ def rename(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Give a ledger another name, or another default account."""
+    """Give a ledger another name, or another default account.
+
+    Examples:
+        cash ledger rename "Our house" --ledger Home
+        cash ledger rename --default-account Bank --ledger Home
+    """
     wanted = {"name": new_name, "default_account": default_account}
     body = {key: value for key, value in wanted.items() if value is not None}
     if not body:

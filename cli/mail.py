@@ -3,33 +3,39 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-import httpx
 import typer
 
+from cli.mailbox import list_mails, read_mail
 from cli.output import ExitCode, Json, fail, say, show_json, show_record, show_table
-from cli.servers import Server, find_mailbox
+from cli.servers import find_mailbox
 
 _SHOWN = 20
 
 
 def register(app: typer.Typer) -> None:
     """Add this command to ``cash``."""
-    app.command("mail", rich_help_panel="Try it out")(show_mails)
+    app.command("mail")(show_mails)
 
 
 def show_mails(
     mail: Annotated[str | None, typer.Argument(metavar="NUMBER", help="Which one to read; 1 is the newest.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="EMAIL", help="Only those to this address.")] = None,
     json: Json = False,
 ) -> None:
-    """List the mails the local mailbox caught, newest first, or read one.
+    """List the mails the local mailbox caught, or read one.
 
-    The local stack sends no mail to anybody. CASH_MAILBOX_URL names the mailbox of another development system.
+    The newest is the first. The local stack sends no mail to anybody. CASH_MAILBOX_URL names the mailbox of another
+    development system: Mailpit, or what has its API.
+
+    Examples:
+        cash mail
     """
-    mails = list_mails(find_mailbox())
+    mailbox = find_mailbox()
+    mails = list_mails(mailbox, to=to)
     if mail is None:
-        _show_list(mails, json=json)
+        _show_list(mails, to, json=json)
         return
-    found = _find(mails, mail)
+    found = read_mail(mailbox, _find(mails, mail)["id"])
     if json:
         show_json(found)
         return
@@ -37,32 +43,17 @@ def show_mails(
     say("\n" + "\n".join(found["text"].rstrip().splitlines()))
 
 
-def list_mails(mailbox: Server, *, to: str | None = None) -> list[Any]:
-    """Return the newest mails, newest first, of one recipient where given."""
-    try:
-        response = httpx.get(
-            f"{mailbox.url}/messages", params={"to": to} if to else None, timeout=5.0, trust_env=mailbox.proxied
-        )
-        response.raise_for_status()
-        mails: list[Any] = response.json()
-    except httpx.TransportError:
-        raise mailbox.unreachable() from None
-    except (httpx.HTTPStatusError, ValueError):
-        fail(f"{mailbox.url} does not answer like a mailbox; check CASH_MAILBOX_URL")
-    return mails
-
-
-def _show_list(mails: list[Any], *, json: bool) -> None:
+def _show_list(mails: list[Any], to: str | None, *, json: bool) -> None:
     if json:
         show_json(mails)
     elif not mails:
-        say("No mail yet; `cash register` has one sent.")
+        say(f"No mail {f'to {to} ' if to else ''}yet; `cash register` has one sent.")
     else:
         rows = [
             (number, _local(mail), mail["to"], mail["subject"]) for number, mail in enumerate(mails[:_SHOWN], start=1)
         ]
         show_table(("No.", "Received", "To", "Subject"), rows, right=("No.",))
-        say("Read one: cash mail 1")
+        say(f"Read one: cash mail {f'--to {to} ' if to else ''}1")
 
 
 def _find(mails: list[Any], wanted: str) -> Any:

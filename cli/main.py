@@ -2,21 +2,32 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    # Until everything is imported nobody would catch a KeyboardInterrupt: the traceback would be the answer to Ctrl-C.
-    # Whoever started us with Ctrl-C ignored (a script, in the background) keeps it so.
+    with quiet_imports():
+        from cli.commands import run
+        from cli.output import guard, open_streams
+
+    open_streams()
+    guard(lambda: run(sys.argv[1:]))
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Have Ctrl-C end the process without a word while modules are imported.
+
+    Until all are there nobody would catch a KeyboardInterrupt: the traceback would be the answer to Ctrl-C. Whoever
+    started us with Ctrl-C ignored (a script, in the background) keeps it so.
+    """
     chosen = signal.getsignal(signal.SIGINT)
     if chosen is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from cli.commands import run
-    from cli.output import guard, open_streams
-
+    yield
     signal.signal(signal.SIGINT, chosen)
-    open_streams()
-    guard(lambda: run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,11 @@ def register(group: typer.Typer) -> None:
 
 
 def list_members(ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """List who belongs to a ledger, and as what."""
+    """List who belongs to a ledger, and as what.
+
+    Examples:
+        cash ledger members --ledger Home
+    """
     with connect(url) as client:
         members = client.call("GET", chosen_ledger(client, ledger).path("/members")).body
     if json:
@@ -50,7 +54,11 @@ def give_role(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Let a member change the books (editor), or only read them (viewer)."""
+    """Let a member change the books, or only read them.
+
+    Examples:
+        cash ledger role bob viewer --ledger Home
+    """
     if role is Role.OWNER:
         fail("a ledger has one owner; hand it over with `cash ledger hand-over USER`", ExitCode.USAGE)
     with connect(url) as client:
@@ -64,7 +72,13 @@ def give_role(
 
 
 def remove(user: UserName, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """Remove a member: within seconds nothing of the ledger is shown to them any more."""
+    """Remove a member.
+
+    Within seconds nothing of the ledger is shown to them any more.
+
+    Examples:
+        cash ledger remove bob --ledger Home
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         member = _find_member(client, books, user)
@@ -76,7 +90,13 @@ def remove(user: UserName, ledger: LedgerOption = None, url: UrlOption = None, j
 
 
 def leave(yes: Yes = False, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """Leave a ledger; only its owner can let you in again."""
+    """Leave a ledger.
+
+    Only its owner can let you in again.
+
+    Examples:
+        cash ledger leave --ledger Home
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         if not yes and not confirm(f"Leave the ledger {books.name}?"):
@@ -92,7 +112,13 @@ def leave(yes: Yes = False, ledger: LedgerOption = None, url: UrlOption = None, 
 def hand_over(
     user: UserName, yes: Yes = False, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False
 ) -> None:
-    """Make another member the owner; you stay as editor, and only they can give it back."""
+    """Make another member the owner.
+
+    You stay as editor, and only they can give it back.
+
+    Examples:
+        cash ledger hand-over bob --ledger Home
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         member = _find_member(client, books, user)

@@ -8,12 +8,13 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from enum import IntEnum
+from enum import IntEnum, StrEnum
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
 import typer
@@ -22,10 +23,12 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
+from cli.pager import paged
+from cli.tables import GAP, Column, fitting, lines_of
 from infra.local.home import StackError
 
-#: Columns (of letters) between two columns of a table.
-_GAP = 2
+#: So many lines of a table are printed together.
+_LINES_AT_ONCE = 200
 
 
 class ExitCode(IntEnum):
@@ -53,13 +56,42 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.REFUSED: "the system read the request and said no",
     ExitCode.NOT_FOUND: "there is no such thing, or it is not yours",
     ExitCode.PENDING: "accepted, the outcome is not known yet",
-    ExitCode.NOT_READY: "the local stack is not running or not ready",
+    ExitCode.NOT_READY: "the system is not running or not ready",
     ExitCode.DEFECT: "a defect in cash itself",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
 }
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+class Form(StrEnum):
+    """In what form a command shows things."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+_form = Form.TABLE
+_pages = False
+
+
+@contextlib.contextmanager
+def showing(form: Form, *, pages: bool) -> Iterator[None]:
+    """Have what a command shows come out in a form: ``show_json`` writes CSV where that is wanted.
+
+    Args:
+        form: what ``--output`` says; a command prints text, or hands everything to ``show_json``.
+        pages: let a table that is longer than the terminal is high go through the pager.
+    """
+    global _form, _pages
+    before = _form, _pages
+    _form, _pages = form, pages
+    try:
+        yield
+    finally:
+        _form, _pages = before
 
 
 class Output(Console):
@@ -69,7 +101,10 @@ class Output(Console):
         stream = sys.stderr if stderr else sys.stdout
         # Where nobody looks at a terminal (pipes, files, tests) there is no width to fit into.
         width = None if stream.isatty() or "COLUMNS" in os.environ else 200
-        super().__init__(stderr=stderr, highlight=False, width=width)
+        # NO_COLOR and FORCE_COLOR are Rich's own; these two are as common.
+        forced = os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0") or None
+        colourless = os.environ.get("CLICOLOR") == "0" or None
+        super().__init__(stderr=stderr, highlight=False, width=width, force_terminal=forced, no_color=colourless)
 
     def on_broken_pipe(self) -> None:
         """Leave it to the caller that the reader is gone; Rich would end the program, be it in a signal handler."""
@@ -109,28 +144,43 @@ def show_table(
         spare: headings of columns to leave out, in this order, until what never breaks fits into the terminal, and
             the other headings too.
     """
+    lines = _lines(columns, rows, right=right, whole=whole, spare=spare)
+    with in_pages():
+        if title:
+            say_bold(title)
+        # Each print has its price; many lines share one.
+        while some := list(islice(lines, _LINES_AT_ONCE)):
+            Output().print(Text("\n").join(some), soft_wrap=True)
+
+
+def fitting_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Iterable[str] = (),
+    whole: Iterable[str] = (),
+    spare: Iterable[str] = (),
+) -> Text:
+    """Make the table that :func:`show_table` prints, for who draws it again and again."""
+    return Text("\n").join(_lines(columns, rows, right=right, whole=whole, spare=spare))
+
+
+def _lines(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Iterable[str],
+    whole: Iterable[str],
+    spare: Iterable[str],
+) -> Iterator[Text]:
     flush_right, unbroken = set(right), {*right, *whole}
-    rows = list(rows)
-    cells = {column: [_cell(row[number]) for row in rows] for number, column in enumerate(columns)}
-
-    def table(*, roomy: bool) -> Table:
-        made = Table(header_style="bold", box=None, pad_edge=False)
-        for column, below in cells.items():
-            justify: Literal["left", "right"] = "right" if column in flush_right else "left"
-            is_whole = column in unbroken
-            widest = max(cell.cell_len for cell in (Text(column), *below)) if is_whole else None
-            least = widest or (len(column) if roomy else None)
-            made.add_column(column, justify=justify, overflow="fold", no_wrap=is_whole, min_width=least)
-        for row in zip(*cells.values(), strict=True):
-            made.add_row(*row)
-        return made
-
-    for column in spare:
-        if _least_width(table(roomy=True)) <= Output().width:
-            break
-        del cells[column]
-    has_room = _least_width(table(roomy=True)) <= Output().width
-    _print_titled(table(roomy=has_room), title)
+    cells = [[_cell(value) for value in row] for row in rows]
+    made = [
+        Column(heading, [row[number] for row in cells], heading in flush_right, heading in unbroken)
+        for number, heading in enumerate(columns)
+    ]
+    output = Output()
+    return lines_of(fitting(made, spare, output.width), output)
 
 
 def show_record(record: Mapping[str, object], *, title: str | None = None) -> None:
@@ -141,36 +191,51 @@ def show_record(record: Mapping[str, object], *, title: str | None = None) -> No
     for name, value in record.items():
         if value is not None:
             table.add_row(Text(name), _cell(value))
-    _print_titled(table, title)
+    with in_pages():
+        if title:
+            say_bold(title)
+        Output().print(table)
 
 
-def _print_titled(table: Table, title: str | None) -> None:
-    # Rich would break a title of its own to the table's width, however wide the terminal is.
-    if title:
-        Output().print(Text(title, style="bold"), soft_wrap=True)
-    Output().print(table)
+def say_bold(title: str) -> None:
+    """Print a line above a table or a record."""
+    Output().print(Text(printable(title), style="bold"), soft_wrap=True)
 
 
-def _least_width(table: Table) -> int:
-    output = Output()
-    return output.measure(table, options=output.options.update(width=1000)).minimum
+def in_pages() -> contextlib.AbstractContextManager[None]:
+    """Have all that is printed within go through one pager where it is long; a table does so by itself."""
+    return paged() if _pages else contextlib.nullcontext()
 
 
 def fits(columns: Mapping[str, Iterable[object]]) -> bool:
     """Return whether a table of these columns, each with its cells, has room beside each other without a break."""
     widest = [max(_cell(cell).cell_len for cell in (name, *cells)) for name, cells in columns.items()]
-    return sum(widest) + _GAP * (len(widest) - 1) <= Output().width
+    return sum(widest) + GAP * (len(widest) - 1) <= Output().width
 
 
 def show_json(value: object) -> None:
-    """Print one JSON document for programs; decimals stay text, never floats."""
+    """Print one JSON document for programs, or its rows as CSV; decimals stay text, never floats."""
+    if _form is Form.CSV:
+        _show_csv(value)
+        return
     sys.stdout.write(json.dumps(value, ensure_ascii=not _can_say_all(), indent=2, default=_as_json) + "\n")
 
 
 def show_json_line(value: object) -> None:
     """Print one of many JSON documents, each on a line of its own, at once."""
+    if _form is Form.CSV:
+        fail("this comes a thing at a time, each of its own shape; say --output json", ExitCode.USAGE)
     sys.stdout.write(json.dumps(value, ensure_ascii=not _can_say_all(), default=_as_json) + "\n")
     sys.stdout.flush()
+
+
+def _show_csv(value: object) -> None:
+    from cli.csv_rows import rows_of, write_rows
+
+    rows, next_cursor = rows_of(json.loads(json.dumps(value, default=_as_json)))
+    write_rows(rows, sys.stdout)
+    if next_cursor:
+        note(f"There are more: repeat it with --cursor {next_cursor}")
 
 
 def _can_say_all() -> bool:
@@ -185,6 +250,27 @@ def say(message: str) -> None:
 def note(message: str) -> None:
     """Print a sentence for people on stderr, where it does not disturb ``--json``."""
     Output(stderr=True).print(Text(printable(message)), soft_wrap=True)
+
+
+def aside(message: str) -> None:
+    """Print a dim line on stderr, for whoever looks over the shoulder of a command."""
+    Output(stderr=True).print(Text(printable(message), style="dim"))
+
+
+@contextlib.contextmanager
+def telling_progress(begin: str, *, shown: bool = True) -> Iterator[Callable[[str], None]]:
+    """Lend what tells, in a line on stderr, how far something is; at a terminal only.
+
+    Args:
+        begin: what is told at first.
+        shown: whether anything is told at all.
+    """
+    output = Output(stderr=True)
+    if not (shown and output.is_terminal):
+        yield lambda _: None
+        return
+    with output.status(begin) as status:
+        yield status.update
 
 
 def open_streams() -> None:
@@ -250,6 +336,8 @@ def _give_stdout_away() -> None:
 
 def printable(text: str) -> str:
     """Show control characters as escapes, so that stored text cannot steer the terminal."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() or character in "\n\t" else _escape(character) for character in text
     )
@@ -282,9 +370,12 @@ def _complain(message: str, code: ExitCode) -> int:
 
 def _usage(error: TyperException) -> str:
     describe = getattr(error, "format_message", None)
-    message = (describe() if callable(describe) else str(error)).rstrip(".")
+    # Typer's coercion says so before what is wrong with a value.
+    message = (describe() if callable(describe) else str(error)).replace("Value error, ", "").rstrip(".")
     context = getattr(error, "ctx", None)
-    return f"{message}; see '{context.command_path} --help'" if context is not None else message
+    if context is None:
+        return message
+    return f"{message}{' See' if message.endswith('?') else '; see'} '{context.command_path} --help'"
 
 
 def _defect(error: Exception) -> str:

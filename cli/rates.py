@@ -33,14 +33,12 @@ Day = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``cash``."""
-    group = typer.Typer(
-        help="Enter the exchange rates that convert amounts; none is ever guessed.", no_args_is_help=True
-    )
+    group = typer.Typer(help="Enter the exchange rates that convert amounts.")
     group.command("add")(add)
     group.command("remove")(remove)
     group.command("list")(list_rates)
     group.command("import")(import_rates)
-    app.add_typer(group, name="rates", rich_help_panel="Statements and currencies")
+    app.add_typer(group, name="rates")
 
 
 def add(
@@ -52,7 +50,13 @@ def add(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Enter what one unit of CURRENCY is worth in QUOTE from a day on, until the next rate."""
+    """Enter what one unit of a currency is worth from a day on.
+
+    Until the next rate of the pair.
+
+    Examples:
+        cash rates add USD EUR 0.9224 --date 2026-11-02
+    """
     _record(currency, quote, checked_rate(rate), day, ledger=ledger, url=url, json=json)
 
 
@@ -64,7 +68,13 @@ def remove(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Take the rate of a day away again; the one before it is in force until the next."""
+    """Take the rate of a day away again.
+
+    The one before it is in force until the next.
+
+    Examples:
+        cash rates remove USD EUR --date 2026-11-02
+    """
     _record(currency, quote, None, day, ledger=ledger, url=url, json=json)
 
 
@@ -78,7 +88,13 @@ def list_rates(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """List the rates that were entered, the newest day of each pair first."""
+    """List the rates that were entered.
+
+    The newest day of each pair first.
+
+    Examples:
+        cash rates list
+    """
     wanted = {"currency": currency.upper() if currency else None, "quote": quote.upper() if quote else None}
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
@@ -103,9 +119,14 @@ def import_rates(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Enter rates from a CSV file; when any line is wrong each is named and nothing is sent.
+    """Enter rates from a CSV file.
+
+    When any line is wrong each is named and nothing is sent.
 
     It may be repeated: the same rates are entered once, and a day's rate is replaced by the newer one.
+
+    Examples:
+        cash rates import rates.csv
     """
     rates, wrong = read_rates(_lines_of(file))
     for number, sentence in wrong:

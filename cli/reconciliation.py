@@ -27,12 +27,12 @@ AssertionId = Annotated[str, typer.Argument(metavar="ID", help="Whole, or the be
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``cash``."""
-    app.command("reconcile", cls=MinusIsAmount, rich_help_panel="Statements and currencies")(reconcile)
-    app.command("assertions", rich_help_panel="Statements and currencies")(list_assertions)
-    group = typer.Typer(help="Look at an asserted balance, or lift it.", no_args_is_help=True)
+    app.command("reconcile", cls=MinusIsAmount)(reconcile)
+    app.command("assertions")(list_assertions)
+    group = typer.Typer(help="Look at an asserted balance, or lift it.")
     group.command("show")(show)
     group.command("lift")(lift)
-    app.add_typer(group, name="assertion", rich_help_panel="Statements and currencies")
+    app.add_typer(group, name="assertion")
 
 
 def reconcile(
@@ -47,10 +47,16 @@ def reconcile(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Assert what an account held at the end of a day, as its statement says.
+    """Hold an account against its statement.
+
+    Asserts what it held at the end of a day, as the statement says.
 
     Where the books agree its transactions until then are reconciled: their money changes no more until the assertion is
     lifted. Where they do not, the difference is shown, with what the bank may not have yet.
+
+    Examples:
+        cash reconcile Cash 4337.97
+        cash reconcile Visa -120.50 --date 2026-10-31
     """
     stated = checked_signed_amount(balance)
     with connect(url) as client:
@@ -78,7 +84,14 @@ def list_assertions(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """List asserted balances, the newest day first, and whether they hold."""
+    """List asserted balances, and whether they hold.
+
+    The newest day first.
+
+    Examples:
+        cash assertions
+        cash assertions --broken
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         wanted = {
@@ -118,7 +131,13 @@ def list_assertions(
 
 
 def show(assertion: AssertionId, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """Show whether an asserted balance holds now, the difference, and what the bank may not have yet."""
+    """Show whether an asserted balance holds, and the difference.
+
+    And what the bank may not have yet.
+
+    Examples:
+        cash assertion show 3f2a91bc
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         found = client.call("GET", books.path(f"/assertions/{_find_id(client, books, assertion)}")).body
@@ -141,7 +160,13 @@ def show(assertion: AssertionId, ledger: LedgerOption = None, url: UrlOption = N
 
 
 def lift(assertion: AssertionId, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """Lift an asserted balance: the money of what it had reconciled may be changed again."""
+    """Lift an asserted balance.
+
+    The money of what it had reconciled may be changed again.
+
+    Examples:
+        cash assertion lift 3f2a91bc
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         identifier = _find_id(client, books, assertion)

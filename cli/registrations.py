@@ -25,8 +25,8 @@ _POLL_S = 0.2
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``cash``."""
-    app.command("register", rich_help_panel="Who you are")(register_address)
-    app.command("verify", rich_help_panel="Who you are")(verify)
+    app.command("register")(register_address)
+    app.command("verify")(verify)
 
 
 def register_address(
@@ -38,13 +38,18 @@ def register_address(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Register an e-mail address; a code is mailed to it, which `cash verify` asks for.
+    """Register an e-mail address; a code is mailed to it.
+
+    Then `cash verify` asks for the code.
 
     Asks for what the options leave open: e-mail, base currency, time zone. Where standard input is no terminal they
     are read from it in this order, a line each; an empty or missing currency or time zone takes this machine's.
+
+    Examples:
+        cash register ann@example.org --currency EUR
     """
     with connect(url) as client:
-        email = _given(email, _email) or ask("E-mail", check=_email)
+        email = _given(email, checked_email) or ask("E-mail", check=checked_email)
         currency = _given(currency, _currency) or ask("Base currency", default=default_currency(), check=_currency)
         time_zone = _given(time_zone, _time_zone) or ask("Time zone", default=default_time_zone(), check=_time_zone)
         registration_id = request_registration(client, email, currency, time_zone)
@@ -64,10 +69,14 @@ def verify(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Type the mailed code, then choose the username and password of your user.
+    """Type the mailed code, then choose a username and a password.
 
     Where standard input is no terminal it is read in this order, a line each: code, username, password. The code may
     be left out when an earlier `cash verify` got past it.
+
+    Examples:
+        cash verify
+        cash verify --resend
     """
     with connect(url) as client:
         pending = client.file.read(Credentials).at(client.server.url).registration
@@ -96,17 +105,19 @@ def request_registration(client: Client, email: str, currency: str, time_zone: s
     return str(answer.body["registration_id"])
 
 
-def submit_code(client: Client, registration_id: str, code: str) -> None:
+def submit_code(client: Client, registration_id: str, code: str, *, key: str | None = None) -> None:
     """Send the mailed code; raises ``Refused`` when it is not the right one."""
     path = f"/registrations/{registration_id}/verify"
-    _decided(client.call("POST", path, body={"code": code}, wait=True, signed_in=False), "the code")
+    _decided(client.call("POST", path, body={"code": code}, key=key, wait=True, signed_in=False), "the code")
 
 
-def submit_user(client: Client, registration_id: str, code: str, username: str, password: str) -> Any:
+def submit_user(
+    client: Client, registration_id: str, code: str, username: str, password: str, *, key: str | None = None
+) -> Any:
     """Choose username and password, proving the code once more; returns ``user_id`` and ``username``."""
     path = f"/registrations/{registration_id}/user"
     body = {"code": code, "username": username, "password": password}
-    return _decided(client.call("POST", path, body=body, wait=True, signed_in=False), "the user")
+    return _decided(client.call("POST", path, body=body, key=key, wait=True, signed_in=False), "the user")
 
 
 def default_currency() -> str:
@@ -128,7 +139,7 @@ def default_time_zone() -> str:
 
 def _verify_code(client: Client, pending: PendingRegistration) -> str:
     while True:
-        code = ask(f"Code from the mail to {pending.email}", check=_code)
+        code = ask(f"Code from the mail to {pending.email}", check=checked_code)
         try:
             submit_code(client, pending.registration_id, code)
         except Refused as refused:
@@ -147,11 +158,11 @@ def _verify_code(client: Client, pending: PendingRegistration) -> str:
 def _choose_user(client: Client, pending: PendingRegistration, code: str) -> Any:
     password = None
     while True:
-        username = ask("Username", check=_username)
+        username = ask("Username", check=checked_username)
         if username.upper() == code:
             # The same lines once more, after a correction: the first of them is not a name.
-            username = ask("Username", check=_username)
-        password = password or ask_secret("Password", confirm=True, check=_password)
+            username = ask("Username", check=checked_username)
+        password = password or ask_secret("Password", confirm=True, check=checked_password)
         try:
             return submit_user(client, pending.registration_id, code, username, password)
         except Refused as refused:
@@ -160,7 +171,7 @@ def _choose_user(client: Client, pending: PendingRegistration, code: str) -> Any
                 pending.code = None
                 _remember(client, pending)
                 raise
-            if refused.code is not ExitCode.REFUSED or refused.refusal in _OVER or not is_interactive():
+            if refused.code is not ExitCode.REFUSED or refused.refusal in REGISTRATION_OVER or not is_interactive():
                 _forget_if_over(client, refused)
                 raise
             note(f"{refused}.")
@@ -168,7 +179,8 @@ def _choose_user(client: Client, pending: PendingRegistration, code: str) -> Any
                 password = None
 
 
-_OVER = frozenset(
+#: Refusals after which nothing can be done with a registration any more.
+REGISTRATION_OVER = frozenset(
     {
         RefusalCode.REGISTRATION_COMPLETED,
         RefusalCode.REGISTRATION_EXPIRED,
@@ -181,13 +193,18 @@ _OVER = frozenset(
 
 def _forget_if_over(client: Client, refused: Refused) -> None:
     """Drop a registration that nothing can be done with any more; the sentence the server gave says what to do."""
-    if refused.refusal in _OVER or refused.code is ExitCode.NOT_FOUND:
+    if refused.refusal in REGISTRATION_OVER or refused.code is ExitCode.NOT_FOUND:
         _remember(client, None)
 
 
-def _resend(client: Client, pending: PendingRegistration, *, json: bool) -> None:
-    answer = client.call("POST", f"/registrations/{pending.registration_id}/resend", signed_in=False)
+def resend_code(client: Client, registration_id: str) -> None:
+    """Ask for another code; the earlier one dies."""
+    answer = client.call("POST", f"/registrations/{registration_id}/resend", signed_in=False)
     _await_decision(client, answer)
+
+
+def _resend(client: Client, pending: PendingRegistration, *, json: bool) -> None:
+    resend_code(client, pending.registration_id)
     if json:
         show_json({"registration_id": pending.registration_id, "email": pending.email, "server": client.server.url})
     else:
@@ -234,7 +251,8 @@ def _given(value: str | None, check: Callable[[str], str]) -> str | None:
         fail(str(error), ExitCode.USAGE)
 
 
-def _email(text: str) -> str:
+def checked_email(text: str) -> str:
+    """Return a typed e-mail address; raises ``ValueError`` that says how one looks."""
     name, at, domain = text.strip().rpartition("@")
     if not (is_mailbox(name) and at and domain) or any(character.isspace() for character in domain):
         raise ValueError(f"'{text}' is not an e-mail address; it looks like ann@example.org")
@@ -258,7 +276,8 @@ def _time_zone(text: str) -> str:
         raise ValueError(f"'{text}' is not a time zone; type an IANA name such as Europe/Berlin or UTC") from None
 
 
-def _code(text: str) -> str:
+def checked_code(text: str) -> str:
+    """Return the letters of a typed code; raises ``ValueError`` where it cannot be one."""
     letters = "".join(text.split()).upper()
     if len(letters) != CODE_LENGTH or not set(letters) <= set(CODE_ALPHABET):
         raise ValueError(
@@ -267,13 +286,15 @@ def _code(text: str) -> str:
     return letters
 
 
-def _username(text: str) -> str:
+def checked_username(text: str) -> str:
+    """Return a typed username; raises ``ValueError`` that says what one is made of."""
     if not re.fullmatch(USERNAME_PATTERN, text):
         raise ValueError("a username is 3 to 32 of a-z, 0-9, '.', '-' and '_', with a letter or digit at both ends")
     return text
 
 
-def _password(text: str) -> str:
+def checked_password(text: str) -> str:
+    """Return a typed password; raises ``ValueError`` where it is too short or too long."""
     if not PASSWORD_LENGTH_MIN <= len(text) <= PASSWORD_LENGTH_MAX:
         raise ValueError(f"a password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters")
     return text

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import typer
 
+from cli import preferences
 from cli.credentials import Credentials, credentials_file
 from cli.output import ExitCode, Failure, fail
 from infra.local.home import Home
@@ -19,8 +20,8 @@ UrlOption = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="Address of the API. Without it: CASH_URL, else the server last signed in to by --url, "
-        "else the local stack.",
+        help="Address of the API. Without it: CASH_URL, else the profile's, else the server last signed in to by "
+        "--url, else the local stack.",
     ),
 ]
 
@@ -47,7 +48,7 @@ class Server:
             found = find_server(None).url
         except Failure:
             found = None
-        return "" if found == self.url else f" --url {self.url}"
+        return preferences.option() if found == self.url else f" --url {self.url}"
 
     def unreachable(self) -> Failure:
         """Return that nothing answers there, and what to do."""
@@ -61,8 +62,8 @@ class Server:
 
 
 def find_server(url: str | None) -> Server:
-    """Return the API to talk to: as said, else the one signed in to last, else the local stack."""
-    if named := url or os.environ.get("CASH_URL"):
+    """Return the API to talk to: as said, else the profile's, else the one signed in to last, else the local stack."""
+    if named := url or preferences.said("url"):
         return Server(checked_url(named))
     if chosen := credentials_file().read(Credentials).server:
         return Server(chosen)

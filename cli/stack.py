@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,7 +23,7 @@ from infra.local.home import Home
 def register(app: typer.Typer) -> None:
     """Add these commands to ``cash``."""
     for command in (up, status, logs, down, reset, doctor):
-        app.command(rich_help_panel="Run the system on this machine")(_installed(command))
+        app.command()(_installed(command))
 
 
 def _installed(command: Callable[..., None]) -> Callable[..., None]:
@@ -48,14 +49,19 @@ def up(
         str | None, typer.Option(help="Start these processes only, comma-separated.", metavar="NAMES")
     ] = None,
 ) -> None:
-    """Start every server and process and show one log; Ctrl-C stops it all."""
+    """Start everything and show one log; Ctrl-C stops it all.
+
+    Examples:
+        cash up
+        cash up -d
+    """
     from cli.foreground import progress, run_here, say_where
     from infra.local.plan import EVERYTHING, Choices
     from infra.local.stack import LocalStack
     from infra.local.state import is_running
 
     home = Home.default()
-    choices = Choices(processes=_chosen(only, EVERYTHING))
+    choices = Choices(processes=_chosen(only, EVERYTHING), settings=_limits())
     stack = LocalStack(home, choices, say=progress)
     started = time.monotonic()
     home.create()
@@ -71,7 +77,13 @@ def up(
 
 
 def status(json: Json = False) -> None:
-    """Show every process; the exit code is 0 only when all are ready."""
+    """Show every process, and whether all are ready.
+
+    The exit code is 0 only when all are.
+
+    Examples:
+        cash status
+    """
     from cli.status import show_status, why_not_ready
     from infra.local.status import look
 
@@ -89,7 +101,12 @@ def logs(
     follow_on: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Last lines of each to begin with.")] = 20,
 ) -> None:
-    """Show what the processes logged."""
+    """Show what the processes logged.
+
+    Examples:
+        cash logs -f
+        cash logs gateway -n 50
+    """
     from infra.local.logs import last_lines, list_logs, sizes
     from infra.local.plan import EVERYTHING
     from infra.local.state import is_running
@@ -116,7 +133,11 @@ def logs(
 
 
 def down() -> None:
-    """Stop everything; data stays."""
+    """Stop everything; data stays.
+
+    Examples:
+        cash down
+    """
     from infra.local.stack import LocalStack
 
     if LocalStack(Home.default()).stop():
@@ -126,7 +147,13 @@ def down() -> None:
 
 
 def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Stop everything and delete its data: databases, topics, mails, logs, secrets. Downloads stay."""
+    """Stop everything and delete its data; downloads stay.
+
+    Deletes databases, topics, mails, logs and secrets.
+
+    Examples:
+        cash reset
+    """
     from infra.local.stack import LocalStack
 
     home = Home.default()
@@ -141,7 +168,11 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
 
 
 def doctor(json: Json = False) -> None:
-    """Check this machine and the stack, and say how to repair what is wrong."""
+    """Check this machine and the stack; say how to repair it.
+
+    Examples:
+        cash doctor
+    """
     from infra.local.doctor import examine
 
     findings = examine(Home.default())
@@ -160,6 +191,11 @@ async def _follow(home: Home, process: str | None, offsets: dict[str, int], rend
 
     async for name, line in follow(home, [process] if process else None, from_now=offsets):
         renderer.show(name, line)
+
+
+def _limits() -> dict[str, str]:
+    """Return how often somebody may register or sign in, where the environment says it (``CASH_LIMITS_…``)."""
+    return {name: value for name, value in os.environ.items() if name.startswith("CASH_LIMITS_")}
 
 
 def _chosen(only: str | None, everything: tuple[str, ...]) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ _MONTHS_BACK = {Period.MONTH: 5, Period.QUARTER: 9}
 
 def register(app: typer.Typer) -> None:
     """Add this command to ``cash``."""
-    app.command("totals", cls=FilterWords, rich_help_panel="Your money")(show_totals)
+    app.command("totals", cls=FilterWords)(show_totals)
 
 
 def show_totals(
@@ -61,9 +61,15 @@ def show_totals(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Add up what came in and what went out, of all transactions or of those that a filter finds.
+    """Add up what came in and what went out.
+
+    Of all transactions, or of those that a filter finds.
 
     Periods are columns where the terminal is wide enough, else lines below each other.
+
+    Examples:
+        cash totals --by category --period month
+        cash totals --by tag date:2026-11
     """
     asked = joined(words, expression)
     with connect(url) as client, pointing(asked):

@@ -6,10 +6,10 @@ from typing import Annotated, Any, NoReturn
 import httpx
 import typer
 
-from cli.amounts import checked_amount, checked_rate
+from cli.amounts import checked_amount, checked_rate, one_currency, read_amount
 from cli.client import Client, Refused, connect
 from cli.days import read_day
-from cli.ledger_choice import LedgerOption, chosen_ledger
+from cli.ledger_choice import Ledger, LedgerOption, chosen_ledger
 from cli.naming import SHORT
 from cli.output import ExitCode, Json, fail, note, say, show_json, show_table
 from cli.servers import UrlOption
@@ -52,17 +52,24 @@ def edit(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Change what is said of a transaction; what is not named stays as it is, and '' takes a text away.
+    """Change what is said of a transaction.
+
+    What is not named stays as it is, and '' takes a text away.
 
     Whoever changed it since is not overwritten: then nothing is done, and both are shown. `cash undo` takes it back.
+
+    Examples:
+        cash tx edit 5069a4e8 --amount 25 --category Household
+        cash tx edit 5069a4e8 --note ''
     """
+    total = read_amount(amount) if amount is not None else None
     wanted: dict[str, Any] = {
-        "amount": checked_amount(amount) if amount is not None else None,
+        "amount": total.amount if total else None,
         "category": category,
         "kind": kind,
         "description": description,
         "account": account,
-        "currency": currency.upper() if currency else None,
+        "currency": one_currency(total, currency) if total else currency.upper() if currency else None,
         "to_account": to,
         "to_amount": checked_amount(to_amount) if to_amount is not None else None,
         "rate": checked_rate(rate) if rate is not None else None,
@@ -82,26 +89,11 @@ def edit(
             wanted["date"] = read_day(day, books.now())
         if split:
             wanted["splits"] = read_splits(split, wanted.get("amount") or before["amount"])
-        path = books.path(f"/transactions/{before['id']}")
-        seen = version or before["version"]
-        look = f"cash tx show{books.option} {before['id'][:SHORT]}"
-        try:
-            after = write(client, "PATCH", path, body=wanted, version=seen, look=look)
-        except Refused as refused:
-            if refused.status != httpx.codes.PRECONDITION_FAILED:
-                raise
-            _show_conflict(client, path, wanted, json=json)
-            _fail_stale(seen, look)
+        after = change_transaction(client, books, before, wanted, version=version, json=json)
     if json:
         show_json(after)
-        return
-    lines = differences(facts_of(before), facts_of(after))
-    if not lines:
-        say(f"It stood so already: {label_of(after)}.")
-        return
-    say(f"Changed: {label_of(before)}.")
-    show_differences(lines)
-    note(f"Take it back: cash undo{books.option}")
+    elif show_change(before, after):
+        note(f"Take it back: cash undo{books.option}")
 
 
 def delete(
@@ -111,7 +103,13 @@ def delete(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Delete a transaction: its money goes back, its history stays, and `cash undo` restores it."""
+    """Delete a transaction; `cash undo` restores it.
+
+    Its money goes back, its history stays.
+
+    Examples:
+        cash tx delete 5069a4e8
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         before = find_transaction(client, books, transaction)
@@ -130,6 +128,48 @@ def delete(
     else:
         say(f"Deleted: {label_of(before)}.")
         note(f"Take it back: cash undo{books.option}")
+
+
+def change_transaction(
+    client: Client,
+    books: Ledger,
+    before: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    *,
+    version: int | None = None,
+    json: bool = False,
+) -> Any:
+    """Change a transaction and return how it stands then; where it was changed meanwhile, show both and fail.
+
+    Args:
+        client: who asks.
+        books: the ledger it is in.
+        before: the transaction as it was seen.
+        wanted: what to change, by the API's names.
+        version: the version that was seen; that of ``before`` where absent.
+        json: show the conflict as JSON.
+    """
+    path = books.path(f"/transactions/{before['id']}")
+    seen = version or before["version"]
+    look = f"cash tx show{books.option} {before['id'][:SHORT]}"
+    try:
+        return write(client, "PATCH", path, body=wanted, version=seen, look=look)
+    except Refused as refused:
+        if refused.status != httpx.codes.PRECONDITION_FAILED:
+            raise
+        _show_conflict(client, path, wanted, json=json)
+        _fail_stale(seen, look)
+
+
+def show_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Print what a change did to a transaction; tell whether it did anything."""
+    lines = differences(facts_of(before), facts_of(after))
+    if not lines:
+        say(f"It stood so already: {label_of(after)}.")
+        return False
+    say(f"Changed: {label_of(before)}.")
+    show_differences(lines)
+    return True
 
 
 def _show_conflict(client: Client, path: str, wanted: Mapping[str, Any], *, json: bool) -> None:

@@ -8,20 +8,25 @@ from uuid import uuid4
 
 import typer
 
-from cli.amounts import checked_amount, checked_rate, is_amount
+from cli.amounts import checked_amount, checked_rate, is_currency, one_currency, read_amount
 from cli.client import Answer, Client, Unanswered, connect
+from cli.completion import account_names
 from cli.days import read_day
 from cli.ledger_choice import Ledger, LedgerOption, chosen_ledger
 from cli.output import ExitCode, Json, fail, say, show_json
+from cli.prompts import is_interactive
 from cli.servers import UrlOption
+from cli.transaction_questions import ask_transaction
 from cli.transaction_tables import show_transactions
 from contracts.text import IDEMPOTENCY_KEY_LENGTH_MAX, IDEMPOTENCY_KEY_PATTERN
 from contracts.transactions import TransactionKind, TransactionStatus
 
-Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="Above zero, with a point: 24.47.")]
+Amount = Annotated[
+    str, typer.Argument(metavar="AMOUNT", help='Above zero: 24.47, or with its currency "1,234.50 EUR".')
+]
 Day = Annotated[
     str | None,
-    typer.Option("--date", metavar="DAY", help="2026-03-31, today or yesterday; now when left out."),
+    typer.Option("--date", metavar="DAY", help="2026-03-31, yesterday, last friday, -3d; now when left out."),
 ]
 Splits = Annotated[
     list[str] | None,
@@ -44,16 +49,27 @@ Key = Annotated[
 
 
 def add(
-    amount: Amount,
+    amount: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="AMOUNT",
+            help='Above zero: 24.47, or with its currency "1,234.50 EUR". Without any words, all is asked for.',
+        ),
+    ] = None,
     category: Annotated[
-        str | None, typer.Argument(metavar="CATEGORY", help="A category's name; a new name opens one.")
+        str | None,
+        typer.Argument(
+            metavar="CATEGORY", autocompletion=account_names, help="A category's name; a new name opens one."
+        ),
     ] = None,
     description: Annotated[str | None, typer.Argument(metavar="DESCRIPTION", help="What it was about.")] = None,
     day: Day = None,
     income: Annotated[bool, typer.Option("--income", help="Money that came in; an expense otherwise.")] = False,
     refund: Annotated[bool, typer.Option("--refund", help="Money that came back from a category of expenses.")] = False,
     split: Splits = None,
-    account: Annotated[str | None, typer.Option(help="Account it came from or went to; the default one.")] = None,
+    account: Annotated[
+        str | None, typer.Option(autocompletion=account_names, help="Account it came from or went to; the default one.")
+    ] = None,
     currency: Annotated[str | None, typer.Option(help="ISO 4217 code; the account's own when left out.")] = None,
     payee: Payee = None,
     tag: Tags = None,
@@ -66,16 +82,35 @@ def add(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Record an expense, or with --income an income, and show it as recorded.
+    """Record an expense, an income or a refund.
 
-    With --split it is spread over several categories: cash tx add 42.30 --split "12.30 Household" --split Groceries
+    An expense, where nothing else is said. At a terminal all is asked for where nothing is typed.
 
     Lost answers are asked for again by the command itself, without recording anything twice. If the outcome stays
     unknown it says so, with the --key to repeat it under.
+
+    Examples:
+        cash tx add 24.47 Groceries "Weekly shop" --date yesterday
+        cash tx add "1,234.50 EUR" Salary --income
+        cash tx add 42.30 --split "12.30 Household" --split Groceries
     """
     if income and refund:
         fail("an income is no refund; say one of --income and --refund", ExitCode.USAGE)
-    total = checked_amount(amount)
+    if amount is None:
+        if split or not is_interactive():
+            fail("Missing argument 'AMOUNT'; see 'cash tx add --help'", ExitCode.USAGE)
+        with connect(url) as client:
+            answers = ask_transaction(client, chosen_ledger(client, ledger), day=day, account=account)
+        total, category, description = answers.amount, answers.category, answers.description
+        day, account = answers.day, answers.account
+    else:
+        total = read_amount(amount)
+    if category and is_currency(category) and not split:
+        fail(
+            f"'{category}' is a currency; type it with the amount, in quotation marks: cash tx add "
+            f'"{amount} {category}" CATEGORY',
+            ExitCode.USAGE,
+        )
     if split:
         if description is not None:
             fail(f"with --split there is no CATEGORY: leave out '{category}', or make it a --split", ExitCode.USAGE)
@@ -83,13 +118,13 @@ def add(
     elif category is None:
         fail("Missing argument 'CATEGORY'; see 'cash tx add --help'", ExitCode.USAGE)
     wanted = {
-        "amount": total,
+        "amount": total.amount,
         "category": category,
-        "splits": read_splits(split, total) if split else None,
+        "splits": read_splits(split, total.amount) if split else None,
         "kind": TransactionKind.INCOME if income else TransactionKind.REFUND if refund else None,
         "description": description,
         "account": account,
-        "currency": currency.upper() if currency else None,
+        "currency": one_currency(total, currency),
         "payee": payee,
         "tags": tag or None,
         "note": about,
@@ -101,10 +136,15 @@ def add(
 
 def transfer(
     amount: Amount,
-    to: Annotated[str, typer.Option("--to", metavar="ACCOUNT", help="Account it goes to.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="ACCOUNT", autocompletion=account_names, help="Account it goes to.")
+    ],
     description: Annotated[str | None, typer.Argument(metavar="DESCRIPTION", help="What it was about.")] = None,
     source: Annotated[
-        str | None, typer.Option("--from", metavar="ACCOUNT", help="Account it comes from; the default one.")
+        str | None,
+        typer.Option(
+            "--from", metavar="ACCOUNT", autocompletion=account_names, help="Account it comes from; the default one."
+        ),
     ] = None,
     to_amount: Annotated[
         str | None, typer.Option(metavar="AMOUNT", help="What arrives, where the other account has another currency.")
@@ -125,11 +165,20 @@ def transfer(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Move money from one account to another, also of another currency: with --to-amount or --rate."""
+    """Move money from one account to another.
+
+    Into an account of another currency with --to-amount or --rate.
+
+    Examples:
+        cash tx transfer 250 --to Savings
+        cash tx transfer 100 --to Dollars --to-amount 108.42
+    """
     if to_amount and rate:
         fail("say what arrives by one of --to-amount and --rate; the other follows", ExitCode.USAGE)
+    total = read_amount(amount)
     wanted = {
-        "amount": checked_amount(amount),
+        "amount": total.amount,
+        "currency": total.currency,
         "account": source,
         "to_account": to,
         "to_amount": checked_amount(to_amount) if to_amount else None,
@@ -158,11 +207,13 @@ def read_splits(parts: Sequence[str], total: str) -> list[dict[str, str]]:
     without: list[dict[str, str]] = []
     for part in parts:
         typed, _, category = part.strip().partition(" ")
-        if is_amount(typed) and category.strip():
-            splits.append({"amount": typed, "category": category.strip()})
-        elif re.match(r"[0-9.,+-]+(\s|$)", part.strip()):
-            # Looks like an amount, and says what is wrong with it.
-            checked_amount(typed)
+        if re.fullmatch(r"[0-9.,'+-]*[0-9][0-9.,'+-]*", typed):
+            amount = checked_amount(typed)
+            if is_currency(category.strip().partition(" ")[0]):
+                fail(f"'{part}' names a currency; say it once, with the amount of all", ExitCode.USAGE)
+            if category.strip():
+                splits.append({"amount": amount, "category": category.strip()})
+                continue
             fail(f"'{part}' names no category; type a part as \"12.30 Groceries\"", ExitCode.USAGE)
         else:
             splits.append({"amount": "", "category": part.strip()})

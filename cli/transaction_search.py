@@ -31,11 +31,18 @@ def list_found(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """List transactions, the newest day first; with words, those that fit all of them.
+    """List transactions, the newest day first.
+
+    With words, those that fit all of them.
 
     Words are account:, category:, payee:, tag:, text:, amount:, date:, status:, currency:, kind: and external:, and any
     other word is looked for in the texts. Amounts and dates take > >= < <= and ranges: amount:10..20
     date:2026-01-01..2026-03-31.
+
+    Examples:
+        cash tx list category:Groceries amount:'>50' date:2026-11
+        cash tx list --all --output csv
+        cash tx list --filter 'payee:Bakery OR tag:holiday' --sort -amount
     """
     wanted = {"filter": joined(words, expression), "sort": sort}
     with connect(url) as client, pointing(wanted["filter"]):

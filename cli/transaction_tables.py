@@ -29,7 +29,7 @@ def show_transactions(items: Sequence[Mapping[str, Any]], *, title: str | None =
     if get_terminal_size().columns < _NARROW:
         del cells["Account"], cells["ID"]
     rows = zip(*cells.values(), strict=True)
-    show_table(list(cells), rows, title=title, right=("Amount",), whole=("Date", "ID"), spare=("Status",))
+    show_table(list(cells), rows, title=title, right=("Amount",), whole=("Date", "ID"), spare=("Status", "Description"))
 
 
 def signed_amount(item: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from cli.transaction_tables import in_a_line, label_of, utc, whole_of
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``cash``."""
-    group = typer.Typer(help="Record transactions, change them, and read them back.", no_args_is_help=True)
+    group = typer.Typer(help="Record transactions, change them, and read them back.")
     group.command("add", cls=MinusIsNoOption)(add)
     group.command("transfer", cls=MinusIsNoOption)(transfer)
     group.command("list", cls=FilterWords)(list_found)
@@ -28,11 +28,15 @@ def register(app: typer.Typer) -> None:
     group.command("edit", cls=MinusIsNoOption)(edit)
     group.command("delete")(delete)
     group.command("history")(history)
-    app.add_typer(group, name="tx", rich_help_panel="Your money")
+    app.add_typer(group, name="tx")
 
 
 def show(transaction: TransactionId, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """Show one transaction whole."""
+    """Show one transaction whole.
+
+    Examples:
+        cash tx show 5069a4e8
+    """
     with connect(url) as client:
         found = find_transaction(client, chosen_ledger(client, ledger), transaction)
     if json:
@@ -42,7 +46,13 @@ def show(transaction: TransactionId, ledger: LedgerOption = None, url: UrlOption
 
 
 def history(transaction: TransactionId, ledger: LedgerOption = None, url: UrlOption = None, json: Json = False) -> None:
-    """Show what became of a transaction, the oldest first: who changed what, and when; of a deleted one too."""
+    """Show what became of a transaction: who changed what, and when.
+
+    The oldest first; of a deleted one too.
+
+    Examples:
+        cash tx history 5069a4e8
+    """
     with connect(url) as client:
         books = chosen_ledger(client, ledger)
         found = find_transaction(client, books, transaction)["id"]

@@ -30,7 +30,7 @@ _OVER = {"not_a_member": ExitCode.NOT_FOUND, "session_ended": ExitCode.NOT_SIGNE
 
 def register(app: typer.Typer) -> None:
     """Add this command to ``cash``."""
-    app.command("watch", rich_help_panel="Your money")(watch)
+    app.command("watch")(watch)
 
 
 def watch(
@@ -42,10 +42,16 @@ def watch(
     url: UrlOption = None,
     json: Json = False,
 ) -> None:
-    """Show what is recorded in a ledger as it comes, by whomever, until Ctrl-C.
+    """Show what is recorded in a ledger as it comes.
+
+    By whomever, until Ctrl-C.
 
     When the connection is lost it is made again, and goes on where it was: nothing is missing and nothing is shown
     twice. With --json each line is one entry of the journal, its `sequence` a number for --since.
+
+    Examples:
+        cash watch --ledger Home
+        cash watch --json
     """
     # Ctrl-C is how this ends, not how it fails.
     with contextlib.suppress(KeyboardInterrupt), connect(url) as client:
