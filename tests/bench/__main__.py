@@ -16,15 +16,17 @@ import uvloop
 from infra.local.plan import Choices
 from infra.local.postgres import remove_postgres
 from infra.local.stack import LocalStack
+from infra.machine import load_average
 from infra.postgres.engine import Database
 from infra.settings import LedgerDatabaseSettings
 from tests.bench import ledger_batches, sign_ins
 from tests.bench.backlog import measure_backlogs
 from tests.bench.footprint import measure_footprint, memory_table
-from tests.bench.machine import describe, load_average
+from tests.bench.machine import describe
 from tests.bench.questions import BALANCES, LISTS, REGISTERS, TOTALS
 from tests.bench.reads import measure_questions
 from tests.bench.sign_ins import measure_sign_ins
+from tests.bench.simulator import measure_simulator
 from tests.bench.sizes import QUICK, Sizes
 from tests.bench.system import System
 from tests.bench.table import Row, Table
@@ -60,6 +62,7 @@ MEASURES: dict[str, Callable[[System, Table, Sizes], Awaitable[None]]] = {
     "writes": measure_writes,
     "backlog": measure_backlogs,
     "batches": measure_batches,
+    "simulator": measure_simulator,
     **{kind: partial(measure_questions, kind=kind) for kind in (LISTS, REGISTERS, BALANCES, TOTALS)},
     "sign-ins": measure_sign_ins,
 }

@@ -150,12 +150,12 @@ async def _measure(
             if not turn % 2:
                 backlog.produced.add(len(records), await _send(producer, records))
             del records
-            began = await _clock(system)
+            began = await clock(system)
             await _take(system, topic, backlog, memory)
             taken_at = time.perf_counter()
             await system.quiet()
             backlog.relay_later_s = max(backlog.relay_later_s, time.perf_counter() - taken_at)
-            backlog.copied.add(*await _copy(system, people, began))
+            backlog.copied.add(*await copy_again(system, [person.ledger_id for person in people], began))
     finally:
         await producer.stop()
     await _check(system, people, sent)
@@ -215,10 +215,9 @@ def _pid(system: System) -> int:
     return process.pid
 
 
-async def _copy(system: System, people: Sequence[Person], since: Any) -> tuple[int, float]:
+async def copy_again(system: System, ledgers: Sequence[UUID], since: Any) -> tuple[int, float]:
     """Copy the rows recorded since then once more, into tables like theirs; return how many and the seconds."""
     connection = await system.connect("migrator")
-    ledgers = [person.ledger_id for person in people]
     try:
         transactions: list[Any] = await connection.fetch(
             f"SELECT {', '.join(TRANSACTION_COLUMNS)} FROM transactions WHERE ledger_id = ANY($1) AND recorded_at > $2 "
@@ -266,7 +265,7 @@ async def _check(system: System, people: Sequence[Person], sent: int) -> None:
     assert recorded == sent, f"{sent} were sent, {recorded} recorded"
 
 
-async def _clock(system: System) -> Any:
+async def clock(system: System) -> Any:
     connection = await system.connect("gateway")
     try:
         return await connection.fetchval("SELECT clock_timestamp()")

@@ -90,7 +90,7 @@ async def _take(database: Database, received: Sequence[Received]) -> tuple[float
         claimed, recorded_at = await operations.claim(connection, received, OperationState.RECORDED)
         assert recorded_at is not None
         elsewhere_s += time.perf_counter() - aside
-        asked = [each.asked(recorded_at) for each in received if each.operation_id in claimed]
+        asked = [each.asked(recorded_at) for each in claimed]
         states = await repository.load(connection, asked)
         decided: list[tuple[Asked[Any], Decision]] = []
         for each in asked:

@@ -1,25 +1,15 @@
 """What the bench ran on: enough to compare two runs, nothing that says whose machine it is."""
 
-import os
-import platform
 import re
-from pathlib import Path
-
-import psutil
 
 from infra.local.downloads import find_servers
+from infra.machine import this_machine
 from tests.bench.system import System
-
-
-def load_average() -> str:
-    """Return how busy the machine is, as the system counts: 1, 5 and 15 minutes."""
-    return " ".join(f"{each:.1f}" for each in os.getloadavg())
 
 
 async def describe(system: System) -> str:
     """Return cores, memory, processor and versions in a line each."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = psutil.virtual_memory().total / 1024**3
+    machine = this_machine()
     connection = await system.connect("gateway")
     try:
         postgres = str(await connection.fetchval("SHOW server_version")).split()[0]
@@ -30,18 +20,11 @@ async def describe(system: System) -> str:
         await connection.close()
     return "\n".join(
         [
-            f"- {cores} cores, {memory:.0f} GiB, {_processor()}, {platform.system()} {platform.machine()}",
-            f"- Python {platform.python_version()}, PostgreSQL {postgres} (synchronous_commit={durable}), "
+            f"- {machine}",
+            f"- Python {machine.python}, PostgreSQL {postgres} (synchronous_commit={durable}), "
             f"Kafka {_kafka_version()} (acks=all, one broker), Redis {await _redis_version(system)}",
         ]
     )
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists() and (model := re.search(r"^model name\s*:\s*(.+)$", information.read_text(), re.MULTILINE)):
-        return model[1]
-    return platform.processor() or "processor unknown"
 
 
 def _kafka_version() -> str:

@@ -290,8 +290,8 @@ _OF_OTHERS = (
 _OPERATIONS = """
 INSERT INTO operations (id, subject_id, user_id, noun, state, resource_id, request_hash, recorded_at, source_topic,
                         source_partition, source_offset)
-SELECT operation_id, $1, $2, 'transaction', 'recorded', id, sha256(id::text::bytea), recorded_at, 'ledger.submissions',
-       0, sequence
+SELECT operation_id, $1, $2, 'transaction', CASE WHEN sequence % 100 = 7 THEN 'refused' ELSE 'recorded' END, id,
+       sha256(id::text::bytea), recorded_at, 'ledger.submissions', 0, sequence
 FROM transactions WHERE ledger_id = $1 ORDER BY sequence
 """
 _INVITATIONS = """
@@ -315,7 +315,12 @@ SELECT md5(id::text || number)::uuid, id, sha256(id::text::bytea), registered_at
 FROM users, generate_series(1, 4) AS number;
 INSERT INTO operations (id, subject_id, user_id, noun, state, request_hash, recorded_at, source_topic,
                         source_partition, source_offset)
-SELECT id, user_id, user_id, 'session', 'recorded', refresh_hash, started_at, 'identity.submissions', 0, 1 FROM sessions
+SELECT id, user_id, user_id, 'session', 'recorded', refresh_hash, started_at, 'identity.submissions', 0, 1
+FROM sessions;
+INSERT INTO mails (registration_id, issue, kind, message_id, state, due_at, created_at)
+SELECT id, 1, 'verification_code', id::text, 'sent', created_at, created_at FROM registrations;
+INSERT INTO mails (user_id, kind, message_id, state, due_at, created_at)
+SELECT id, 'password_changed', id::text, 'sent', registered_at, registered_at FROM users
 """
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from hashlib import md5
 from typing import Any, TypeAlias
 from urllib.parse import quote
 from uuid import UUID
 
 from contracts.accounts import AccountKind
 from contracts.filters import parse_filter
+from contracts.messages import OperationState
 from gateway.queries import (
     accounts,
     assertions,
@@ -21,6 +23,7 @@ from gateway.queries import (
     members,
     net_worth,
     operations,
+    people,
     rates,
     registers,
     registrations,
@@ -185,6 +188,7 @@ def _rates(**asked: Any) -> Ask:
 
 #: Annotated, and so with a history.
 _ANNOTATED = 40
+_PERSON_7 = UUID(md5(b"person 7", usedforsecurity=False).hexdigest())
 
 #: Everything about a ledger; what the bench asks as well has a path.
 OF_A_LEDGER: tuple[Question, ...] = (
@@ -333,11 +337,34 @@ OF_A_LEDGER: tuple[Question, ...] = (
         "what an operation was asked",
         lambda asking: operations.find_request(asking.ledger, asking.of.operation(9)),
     ),
+    Question(
+        "an operation of somebody's",
+        lambda asking: operations.find_own_operation(asking.ledger, asking.of.operation(9), asking.of.user_id),
+    ),
+    Question(
+        f"somebody's {PAGE} newest operations",
+        lambda asking: operations.list_operations(asking.ledger, asking.of.user_id, limit=PAGE),
+    ),
+    Question(
+        "somebody's refused operations in a ledger",
+        lambda asking: operations.list_operations(
+            asking.ledger,
+            asking.of.user_id,
+            state=OperationState.REFUSED,
+            ledger_id=asking.of.ledger_id,
+            limit=PAGE,
+        ),
+    ),
 )
 #: About people.
 OF_PEOPLE: tuple[Question, ...] = (
     Question("a user by name", lambda asking: users.find_by_username(asking.users, "person 7")),
     Question("a user by address", lambda asking: users.find_by_address(asking.users, "person7@example.org")),
+    Question("a user's password", lambda asking: users.find_password(asking.users, _PERSON_7)),
+    Question(
+        "what is held about somebody",
+        lambda asking: people.find_personal_data(asking.users, asking.ledger, _PERSON_7),
+    ),
     Question("names of users", lambda asking: users.find_usernames(asking.users, [asking.of.user_id])),
     Question(
         "somebody's sessions",

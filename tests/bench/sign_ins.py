@@ -1,7 +1,6 @@
 """The bench's registrations and sign-ins: a stranger's must take as long as a known person's."""
 
 import asyncio
-import re
 import statistics
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 
+from cli.mailed_codes import code_in
 from tests.bench.http_load import HOST, ask, request_bytes
 from tests.bench.sizes import Sizes
 from tests.bench.system import System
@@ -74,19 +74,19 @@ async def _register(system: System) -> str:
     async with httpx.AsyncClient(timeout=15) as http:
         started = await http.post(api, json={"email": email, "base_currency": "EUR", "time_zone": "Europe/Berlin"})
         registration = f"{api}/{_json(started)['registration_id']}"
-        code = await _code(http, f"http://{HOST}:{system.stack.ports['mailbox']}/messages?to={email}")
+        code = await _code(http, f"http://{HOST}:{system.stack.ports['mailbox']}/api/v1", email)
         _json(await http.post(f"{registration}/verify", json={"code": code}, headers=_WAIT))
         user = {"code": code, "username": username, "password": _PASSWORD}
         _json(await http.post(f"{registration}/user", json=user, headers=_WAIT))
     return username
 
 
-async def _code(http: httpx.AsyncClient, mails: str) -> str:
+async def _code(http: httpx.AsyncClient, mailbox: str, email: str) -> str:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        for mail in _json(await http.get(mails)):
-            if found := re.search(r"^\s+([A-Z]{6})\s*$", mail["text"], re.MULTILINE):
-                return found[1]
+        for mail in _json(await http.get(f"{mailbox}/search", params={"query": f"to:{email}"}))["messages"]:
+            if code := code_in(_json(await http.get(f"{mailbox}/message/{mail['ID']}"))["Text"]):
+                return code
         await asyncio.sleep(0.1)
     raise AssertionError("no code came by mail")
 

@@ -22,6 +22,7 @@ class Sizes:
     sign_ins: int = 25
     batches: int = 40_000
     settle_s: float = 15.0
+    simulator_s: float = 60.0
 
 
 QUICK = Sizes(
@@ -40,4 +41,5 @@ QUICK = Sizes(
     sign_ins=5,
     batches=8_000,
     settle_s=2.0,
+    simulator_s=5.0,
 )

@@ -4,7 +4,6 @@ A merged category is written under the one that stands for it, as people see it.
 money is one transaction there, with two legs for each posting; an account of one currency is opened for that one only.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from beancount.core.data import Directives
 from beancount.core.prices import build_price_map
 from beancount.ops.summarize import balance_by_account
 
+from cli.plain_text_books import FIRST_DAY, beancount_name, beancount_text
 from contracts.accounts import AccountChanged, AccountKind, AccountOpened
 from contracts.messages import JournalEntry
 from contracts.money import format_minor
@@ -28,15 +28,6 @@ from infra.postgres.engine import Connection
 
 Balances = Mapping[tuple[UUID, str], Decimal]
 """By account and currency, without those that are zero."""
-
-_ROOTS = {
-    AccountKind.ASSET: "Assets",
-    AccountKind.LIABILITY: "Liabilities",
-    AccountKind.INCOME: "Income",
-    AccountKind.EXPENSE: "Expenses",
-    AccountKind.EQUITY: "Equity",
-}
-_FIRST_DAY = date(1900, 1, 1)
 
 _ACCOUNTS = "SELECT id, root_id, kind, name, currency FROM accounts WHERE ledger_id = $1 ORDER BY id"
 _POSTINGS = """
@@ -96,13 +87,13 @@ class PostedBooks:
     def _lines(self, stated: Iterable[StatedBalance], standing_only: bool) -> Iterator[str]:
         for account in self.accounts.values():
             if account.id == account.root_id:
-                yield f"{_FIRST_DAY} open {name_of(account)} {account.currency or ''}".rstrip()
+                yield f"{FIRST_DAY} open {name_of(account)} {account.currency or ''}".rstrip()
         entries: dict[int, list[Posting]] = defaultdict(list)
         for posting in self.postings:
             if posting.standing or not standing_only:
                 entries[posting.sequence].append(posting)
         for sequence, postings in entries.items():
-            yield f"{postings[0].booked_on} * {_quoted(postings[0].description)}"
+            yield f"{postings[0].booked_on} * {beancount_text(postings[0].description)}"
             yield f"  sequence: {sequence}"
             for each in postings:
                 amount = format_minor(each.amount_minor, each.currency)
@@ -182,9 +173,8 @@ def books_of(entries: Iterable[JournalEntry]) -> PostedBooks:
 
 
 def name_of(account: Account) -> str:
-    """Return what beancount calls an account: of its kind, with the letters it allows, and unique by the id."""
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", account.name).strip("-")
-    return f"{_ROOTS[AccountKind(account.kind)]}:{(readable[:1].upper() + readable[1:]) or 'X'}-{account.id.hex}"
+    """Return what beancount calls an account: as in an export, and unique by the id."""
+    return f"{beancount_name(account.kind, account.name)}-{account.id.hex}"
 
 
 def load(text: str) -> tuple[Directives, list[str]]:
@@ -203,8 +193,3 @@ def converted(
         for currency, amount in amounts.items()
     ]
     return [(each.number, each.currency) for each in found]
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

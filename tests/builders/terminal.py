@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from uuid import uuid4
 
 import pytest
 
+from cli.kubernetes.main import main as k8s_main
+from cli.mailed_codes import code_in
 from cli.main import main
 from cli.output import ExitCode
 from infra.local.plan import passed_on
@@ -101,10 +103,17 @@ class Terminal:
 
     def cash(self, *words: str, lines: str = "", **more: str) -> Ended:
         """Run a command with lines of standard input, in this process because starting Python costs half a second."""
+        return self._run(main, ["cash", *words], lines, more)
+
+    def k8s(self, *words: str, lines: str = "", **more: str) -> Ended:
+        """Run a command of the other program."""
+        return self._run(k8s_main, ["k8s", *words], lines, more)
+
+    def _run(self, main: Callable[[], None], words: list[str], lines: str, more: Mapping[str, str]) -> Ended:
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, {**self.environment, **more}, clear=True),
-            mock.patch.object(sys, "argv", ["cash", *words]),
+            mock.patch.object(sys, "argv", words),
             mock.patch.object(sys, "stdin", io.StringIO(lines)),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
@@ -144,10 +153,10 @@ class Terminal:
         """Wait for a mail to somebody with a code that was not seen before."""
         until = time.monotonic() + WITHIN_S
         while time.monotonic() < until:
-            for mail in self.cash("mail", "--json").json:
-                found = re.search(r"^\s+([A-Z]{6})\s*$", mail["text"], re.MULTILINE)
-                if mail["to"] == email and found and found[1] not in not_one_of:
-                    return found[1]
+            for mail in self.cash("mail", "--to", email, "--json").json:
+                code = code_in(self.cash("mail", "--to", email, mail["id"], "--json").json["text"])
+                if code and code not in not_one_of:
+                    return code
             time.sleep(0.1)
         raise AssertionError(f"no mail to {email}")
 

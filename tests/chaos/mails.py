@@ -29,11 +29,9 @@ async def register(line: Line, count: int = 1) -> dict[str, UUID]:
 
 async def mails_to(line: Line, email: str) -> list[dict[str, Any]]:
     """Return what was mailed to an address, newest first."""
-    answer = await line.http.get(
-        f"http://127.0.0.1:{line.stack.ports['mailbox']}/messages", params={"to": email, "limit": "10"}
-    )
-    mails: list[dict[str, Any]] = answer.json()
-    return mails
+    api = f"http://127.0.0.1:{line.stack.ports['mailbox']}/api/v1"
+    found = (await line.http.get(f"{api}/search", params={"query": f"to:{email}"})).json()["messages"]
+    return [(await line.http.get(f"{api}/message/{mail['ID']}")).json() for mail in found]
 
 
 async def until_mailed(line: Line, email: str, count: int = 1, within_s: float = 15) -> list[dict[str, Any]]:

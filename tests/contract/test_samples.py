@@ -33,7 +33,7 @@ def read(sample: Sample) -> Submission | JournalEntry:
 
 
 def test_every_type_has_a_minimal_sample_and_every_sample_a_type() -> None:
-    # A SessionEnded is all required fields; its samples are named after the three endings.
+    # A SessionEnded is all required fields; its samples are named after the endings.
     unnamed = {"cashflow.session.ended.v1"}
     assert {sample.type for sample in SAMPLES} == set(CLASSES)
     assert {sample.type for sample in SAMPLES if sample.name == "minimal"} == set(CLASSES) - unnamed

@@ -94,4 +94,4 @@ async def _assert_mailed(line: Line, addresses: list[str]) -> None:
         await until_mailed(line, email, within_s=60)
     await until_all_marked(line, within_s=60)
     for email in addresses:
-        assert len({(mail["message_id"], mail["text"]) for mail in await mails_to(line, email)}) == 1
+        assert len({(mail["MessageID"], mail["Text"]) for mail in await mails_to(line, email)}) == 1

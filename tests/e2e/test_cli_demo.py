@@ -1,11 +1,13 @@
 """``cash demo`` against the running system: whatever happened before, it ends with a person and their books."""
 
 from pathlib import Path
+from types import ModuleType
 from uuid import uuid4
 
 import pytest
 
 from cli import demo as demo_module
+from cli import mailed_codes
 from cli.output import ExitCode
 from infra.local.ports import read_ports
 from infra.local.stack import LocalStack
@@ -65,15 +67,23 @@ def test_without_a_password_file_it_makes_a_person_whoever_has_the_plain_name(ba
     assert second["new"] == first["new"]
 
 
-@pytest.mark.parametrize("step", ["submit_code", "submit_user", "sign_in", "submit_transaction"])
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [
+        (mailed_codes, "submit_code"),
+        (demo_module, "submit_user"),
+        (demo_module, "sign_in"),
+        (demo_module, "submit_transaction"),
+    ],
+)
 def test_an_interrupted_demo_is_finished_by_the_next(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, step: str
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(demo_module, step, interrupt)
+        interrupted.setattr(module, step, interrupt)
         assert terminal.cash("demo").code == ExitCode.INTERRUPTED
     finished = terminal.cash("demo", "--json").json
     assert finished["new"] >= 36

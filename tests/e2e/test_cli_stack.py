@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from cli.output import ExitCode
@@ -59,7 +60,7 @@ def test_up_shows_one_log_says_where_everything_is_and_ends_with_ctrl_c(terminal
         assert [line.split("http")[0].strip() for line in end.splitlines()[1:4]] == ["API", "Its docs", "Mailbox"]
         assert end.splitlines()[4].startswith("Try next:")
         assert httpx.get(docs, trust_env=False).status_code == httpx.codes.OK
-        assert httpx.get(f"{mailbox}messages", trust_env=False).json() == []
+        assert httpx.get(f"{mailbox}api/v1/messages", trust_env=False).json()["messages"] == []
         assert httpx.get(f"{api}/accounts", trust_env=False).status_code == httpx.codes.UNAUTHORIZED
         ready = terminal.cash("status")
         assert (ready.code, ready.err) == (ExitCode.OK, "")
@@ -102,9 +103,10 @@ def test_up_outlives_the_reader_of_its_log_and_stops_everything(
 
 
 def test_a_stack_in_the_background_is_looked_at_and_taken_down(terminal: Terminal, home: Home) -> None:
-    started = terminal.cash("up", "-d", *FEW)
+    started = terminal.cash("up", "-d", *FEW, CASH_LIMITS_PER_NETWORK="7")
     assert started.code == ExitCode.OK, started.err
     assert "All 2 processes are ready" in started.out
+    assert psutil.Process(LocalStack(home).pid("mailbox")).environ()["CASH_LIMITS_PER_NETWORK"] == "7"
     assert "Mailbox" in started.out
     assert {one["state"] for one in terminal.cash("status", "--json").json["processes"]} == {"ready"}
 

@@ -6,14 +6,21 @@ Neighbouring tests kill different processes: the supervisor waits longer and lon
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
 from contracts import topics
+from contracts.dead_letters import replay_headers
+from contracts.ledgers import personal_ledger_id
 from contracts.topics import Topic
 from infra.local.stack import LocalStack
+from tests.builders.dead_letters import let_fail, send
+from tests.builders.submissions import a_record, a_submission
 from tests.chaos.kills import another, kept_away, kill, until_gone
 from tests.chaos.line import Line, open_line, until
 from tests.chaos.load import Load, all_roads
@@ -101,6 +108,37 @@ async def test_a_ledger_consumer_killed_with_all_but_the_totals_written_loses_an
         recoveries.note("ledger consumer, with postings written", await recovery_s(line, load, killed_at))
 
     await assert_all_is_true(line, load)
+
+
+async def test_a_ledger_consumer_killed_while_it_takes_a_replay_records_it_once(line: Line) -> None:
+    user_id = uuid4()
+    record = a_record(a_submission(user_id, amount="66.60"), user_id)
+    letter = await let_fail(line.stack, user_id, record)
+    states = "SELECT state FROM operations WHERE subject_id = $1 ORDER BY state"
+    balances = "SELECT balance_minor FROM balances WHERE ledger_id = $1 AND balance_minor > 0"
+
+    async def asked(statement: str) -> list[Any]:
+        async with line.ledger.connection("ask") as connection:
+            return [row[0] for row in await connection.fetch(statement, personal_ledger_id(user_id))]
+
+    async def first_is_recorded() -> bool:
+        return await asked(balances) == [100]
+
+    async def all_is_recorded() -> bool:
+        return await asked(states) == ["recorded", "recorded"]
+
+    await until(first_is_recorded, "the ledger opened")
+    async with locked(line.ledger, BALANCES, [personal_ledger_id(user_id)]):
+        headers = replay_headers(record.headers, letter)
+        await send(line.stack, [replace(record, headers=headers, partition=letter.partition)])
+        # It has claimed the operation, and has not committed.
+        await until_waiting(line.ledger, "ledger-consumer")
+        await kill(line, "ledger-consumer")
+        assert await asked(states) == ["failed", "recorded"]
+    await until(all_is_recorded, "the replay is recorded")
+
+    assert await asked(balances) == [6760]
+    await line.ready()
 
 
 @pytest.mark.parametrize(
@@ -213,8 +251,8 @@ async def test_a_worker_killed_before_it_marks_a_mail_sends_the_very_same_again(
     await until_all_marked(line)
 
     first, second = await mails_to(line, email)
-    assert first["message_id"] == second["message_id"]
-    assert first["text"] == second["text"]
+    assert first["MessageID"] == second["MessageID"]
+    assert first["Text"] == second["Text"]
     await line.ready()
 
 

@@ -1,6 +1,8 @@
 """Delivery under defects and outages, on the real PostgreSQL, Kafka and Redis."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,9 +17,10 @@ from consumers.domain.books import Books
 from consumers.domain.decisions import Asked, Decision
 from consumers.repositories.books import BooksRepository
 from contracts import topics
+from contracts.dead_letters import read_label, replay_headers
 from contracts.envelope import operation_id
 from contracts.ledgers import personal_ledger_id
-from contracts.messages import OperationState
+from contracts.messages import OperationState, Source
 from contracts.topics import dead_letter_of
 from contracts.transactions import TransactionSubmitted
 from infra.errors import TookTooLong, Unavailable
@@ -36,13 +39,13 @@ Decide = Callable[[Asked[TransactionSubmitted], Books], Decision]
 
 #: An amount whose decider has a defect.
 CURSED = "66.60"
+MENDED: Decide = LEDGER_DECIDERS[TransactionSubmitted]
 
 
 def defective(asked: Asked[TransactionSubmitted], books: Books) -> Decision:
     if asked.message.amount == CURSED:
         raise ZeroDivisionError("a defect, on purpose")
-    decide: Decide = LEDGER_DECIDERS[TransactionSubmitted]
-    return decide(asked, books)
+    return MENDED(asked, books)
 
 
 class Line:
@@ -55,15 +58,32 @@ class Line:
         self.producer = Producer(self.kafka, client_id="tests")
         self.wakeups = Wakeups(settings_from(settings, RedisSettings))
 
-    def delivery(self, database: Database | None = None) -> Delivery[Books]:
+    def delivery(self, database: Database | None = None, decide: Decide = defective) -> Delivery[Books]:
         return Delivery(
             "tests",
             database or self.database,
             BooksRepository(),
-            {TransactionSubmitted: defective},
+            {TransactionSubmitted: decide},
             DeadLetters(self.producer),
             self.wakeups,
         )
+
+    async def balance_minor(self, user_id: UUID) -> int | None:
+        async with self.database.connection("read the balance") as connection:
+            balance: int | None = await connection.fetchval(
+                "SELECT sum(balance_minor) FILTER (WHERE balance_minor > 0) FROM balances WHERE ledger_id = $1",
+                personal_ledger_id(user_id),
+            )
+        return balance
+
+    async def sources(self, user_id: UUID) -> list[int]:
+        """Return the offsets that the operations were claimed by, in order."""
+        async with self.database.connection("read sources") as connection:
+            rows = await connection.fetch(
+                "SELECT source_offset FROM operations WHERE subject_id = $1 ORDER BY source_offset",
+                personal_ledger_id(user_id),
+            )
+        return [row["source_offset"] for row in rows]
 
     async def states(self, user_id: UUID) -> list[str]:
         async with self.database.connection("read states") as connection:
@@ -81,6 +101,13 @@ async def line(stack: LocalStack) -> AsyncIterator[Line]:
     await line.producer.stop()
     await line.wakeups.close()
     await line.database.stop()
+
+
+def replay_of(record: Any, offset: int) -> Any:
+    """Return a record as it is read once an operator has sent its dead letter again."""
+    source = Source(topic=record.topic, partition=record.partition, offset=record.offset)
+    headers = replay_headers(record.headers, source)
+    return SimpleNamespace(**{**vars(record), "headers": tuple(headers), "offset": offset})
 
 
 def records_of(user_id: UUID, *amounts: str) -> list[Any]:
@@ -139,6 +166,99 @@ async def test_a_failed_record_delivered_again_stays_failed(line: Line) -> None:
     assert resource_id is None
 
 
+async def test_a_replay_is_recorded_once_the_defect_is_mended_however_often_it_is_delivered(line: Line) -> None:
+    user_id = uuid4()
+    records = records_of(user_id, "1.00", CURSED)
+    await line.delivery().deliver(records)
+    replay, second = replay_of(records[1], 2), replay_of(records[1], 3)
+
+    await line.delivery(decide=MENDED).deliver([replay, second])
+    await line.delivery(decide=MENDED).deliver([*records, replay, second])
+
+    assert await line.states(user_id) == ["recorded", "recorded"]
+    assert await line.balance_minor(user_id) == 6760
+    assert await line.sources(user_id) == [0, 2]
+
+
+async def test_a_replay_that_fails_again_is_another_dead_letter_which_says_what_it_replays(line: Line) -> None:
+    user_id = uuid4()
+    (record,) = records_of(user_id, CURSED)
+    await line.delivery().deliver([record])
+    replay = replay_of(record, 1)
+
+    async with reading(line.kafka, dead_letter_of(topics.LEDGER_SUBMISSIONS.name).name) as dead_letters:
+        await line.delivery().deliver([replay])
+        # Delivered again, after the dead letter was written, it was tried: nobody tries it a fourth time.
+        await line.delivery(decide=MENDED).deliver([record, replay])
+        dead = await dead_letters.until(bool)
+
+    (letter,) = [read_label(each.headers) for each in dead if each.key == record.key]
+    assert (letter.source.offset, letter.replay_of) == (1, Source(topic="ledger.submissions", partition=0, offset=0))
+    assert await line.states(user_id) == ["failed"]
+
+    # In one batch with those that were tried before.
+    await line.delivery(decide=MENDED).deliver([record, replay, replay_of(replay, 2), replay_of(replay, 3)])
+    assert await line.states(user_id) == ["recorded"]
+    assert await line.sources(user_id) == [2]
+
+
+async def test_a_process_that_dies_while_it_takes_a_replay_leaves_the_operation_failed(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_id = uuid4()
+    (record,) = records_of(user_id, CURSED)
+    await line.delivery().deliver([record])
+    replay = replay_of(record, 1)
+    dying = line.delivery(decide=MENDED)
+
+    async def die(*_: object) -> None:
+        raise Unavailable("write the books")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dying._repository, "save", die)
+        with pytest.raises(Unavailable):
+            await dying.deliver([replay])
+    assert await line.states(user_id) == ["failed"]
+
+    await line.delivery(decide=MENDED).deliver([replay])
+    assert await line.states(user_id) == ["recorded"]
+
+
+async def test_two_processes_that_take_the_same_replay_record_it_once(line: Line) -> None:
+    user_id = uuid4()
+    (record,) = records_of(user_id, CURSED)
+    await line.delivery().deliver([record])
+    replay = replay_of(record, 1)
+
+    await asyncio.gather(*(line.delivery(decide=MENDED).deliver([replay]) for _ in range(4)))
+
+    assert await line.states(user_id) == ["recorded"]
+    assert await line.balance_minor(user_id) == 6660
+
+
+async def test_only_a_replay_of_the_same_request_claims_what_failed(line: Line) -> None:
+    user_id = uuid4()
+    failed, other = (
+        as_consumed(a_record(a_submission(user_id, amount=amount), user_id, key="k"), partition=0, offset=offset)
+        for offset, amount in enumerate((CURSED, "1.00"))
+    )
+    await line.delivery().deliver([failed])
+    again = SimpleNamespace(**{**vars(failed), "offset": 2})
+
+    await line.delivery(decide=MENDED).deliver([replay_of(other, 1), again])
+    assert await line.states(user_id) == ["failed"]
+
+
+async def test_a_replay_of_what_was_recorded_meanwhile_changes_nothing(line: Line) -> None:
+    user_id = uuid4()
+    (record,) = records_of(user_id, "1.00")
+    await line.delivery().deliver([record])
+
+    await line.delivery().deliver([replay_of(record, 1)])
+
+    assert (await line.states(user_id), await line.sources(user_id)) == (["recorded"], [0])
+
+
 async def test_a_batch_delivered_twice_takes_effect_once(line: Line) -> None:
     user_id = uuid4()
     records = records_of(user_id, "1.00", "2.00")
@@ -147,12 +267,7 @@ async def test_a_batch_delivered_twice_takes_effect_once(line: Line) -> None:
     await line.delivery().deliver(records)
 
     assert await line.states(user_id) == ["recorded", "recorded"]
-    async with line.database.connection("read the balance") as connection:
-        balance = await connection.fetchval(
-            "SELECT sum(balance_minor) FILTER (WHERE balance_minor > 0) FROM balances WHERE ledger_id = $1",
-            personal_ledger_id(user_id),
-        )
-    assert balance == 300
+    assert await line.balance_minor(user_id) == 300
 
 
 async def test_a_key_that_comes_again_with_other_content_changes_nothing_and_is_noticed(line: Line) -> None:

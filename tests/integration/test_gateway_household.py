@@ -90,8 +90,8 @@ def changes(person: Person, ledger: str, **params: Any) -> list[Any]:
 
 def mails_to(stack: LocalStack, address: str, subject: str) -> list[Any]:
     with httpx.Client(base_url=f"http://127.0.0.1:{stack.ports['mailbox']}", timeout=5) as mailbox:
-        mails: list[Any] = mailbox.get("/messages", params={"to": address}).json()
-        return [mail for mail in mails if subject in mail["subject"]]
+        mails: list[Any] = mailbox.get("/api/v1/search", params={"query": f"to:{address}"}).json()["messages"]
+        return [mail for mail in mails if subject in mail["Subject"]]
 
 
 def test_two_people_share_a_ledger_from_the_invitation_to_the_removal(ann: Person, bob: Person) -> None:

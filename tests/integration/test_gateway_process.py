@@ -189,3 +189,14 @@ def test_metrics_count_requests_by_route_and_status(stack: LocalStack) -> None:
     assert 'cash_http_requests_total{method="POST",route="/api/v1/transactions",status="201"}' in metrics
     assert "cash_publish_seconds_count" in metrics
     assert ann.username not in metrics
+
+
+def test_head_answers_as_get_does_without_the_body(stack: LocalStack) -> None:
+    with a_person(stack) as ann:
+        ann.record()
+        for path, status in (("/transactions", 200), ("/accounts", 200), ("/operations/none", 404), ("/sessions", 200)):
+            head, get = ann.http.head(path), ann.http.get(path)
+            assert (head.status_code, head.content) == (get.status_code, b"") == (status, b"")
+            assert head.headers["content-length"] == str(len(get.content))
+        assert ann.http.head(f"/ledgers/{ann.ledger_id}/events").status_code == 405
+        assert ann.http.head("/registrations").status_code == 405

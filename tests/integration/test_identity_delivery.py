@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,12 +14,15 @@ from aiokafka import ConsumerRecord
 from consumers.dead_letters import DeadLetters
 from consumers.deciders import IDENTITY_DECIDERS
 from consumers.delivery import Delivery
+from consumers.domain.decisions import Decision
 from consumers.repositories.identity import IdentityRepository, IdentityState
 from consumers.repositories.outbox import read_messages
 from contracts import topics
 from contracts.catalog import read_journal_entry
+from contracts.dead_letters import replay_headers
 from contracts.letters import InvitationLetterRequested
-from contracts.messages import JournalEntry, Submission
+from contracts.messages import JournalEntry, Source, Submission
+from contracts.passwords import PasswordChanged, PasswordChangeSubmitted
 from contracts.registrations import RegistrationVerified, VerificationCodeRequested
 from contracts.sessions import (
     RefreshSubmitted,
@@ -33,7 +37,7 @@ from infra.kafka.producer import Producer
 from infra.local.stack import LocalStack
 from infra.postgres.engine import Database
 from infra.redis.wakeups import Wakeups
-from infra.secrets import derive_code
+from infra.secrets import derive_code, new_password_binding, seal
 from infra.settings import KafkaSettings, RedisSettings
 from tests.builders.identity import KEYS, PASSWORD_HASH, a_request, a_user, a_verification, some_keys, wrong
 from tests.builders.kafka import header, reading
@@ -76,13 +80,13 @@ class Consumer:
         self.wakeups = Wakeups(settings_from(environment, RedisSettings))
         self.delivery = self.another()
 
-    def another(self) -> Delivery[IdentityState]:
-        """Return a second consumer process of the same group, as after a rebalance."""
+    def another(self, **deciders: Any) -> Delivery[IdentityState]:
+        """Return a second consumer process of the same group, as after a rebalance; some deciders by message name."""
         return Delivery(
             "tests",
             self.database,
             IdentityRepository(KEYS),
-            IDENTITY_DECIDERS,
+            {message: deciders.get(message.__name__, decide) for message, decide in IDENTITY_DECIDERS.items()},
             DeadLetters(self.producer),
             self.wakeups,
         )
@@ -205,6 +209,25 @@ async def test_a_second_delivery_does_nothing(consumer: Consumer) -> None:
     assert before[0]["attempts"] == 0
     mails = await consumer.fetch("SELECT issue FROM mails WHERE registration_id = $1 ORDER BY 1", registration_id)
     assert [mail["issue"] for mail in mails] == [1, 2]
+
+
+async def test_a_registration_that_failed_by_a_defect_is_taken_when_it_is_replayed(consumer: Consumer) -> None:
+    registration_id = uuid4()
+
+    def defective(*_: object) -> Decision:
+        raise ZeroDivisionError("a defect, on purpose")
+
+    asked = record(a_request(registration_id, email="again@example.org"))
+    await consumer.another(RegistrationRequested=defective).deliver([asked])
+    assert await consumer.outcomes([asked]) == ["failed"]
+
+    source = Source(topic=asked.topic, partition=asked.partition, offset=asked.offset)
+    replay = replace(asked, headers=tuple(replay_headers(asked.headers, source)), offset=next(_offsets))
+    for _ in range(2):
+        await consumer.delivery.deliver([asked, replay])
+
+    assert await consumer.outcomes([asked]) == ["recorded"]
+    assert len(await consumer.fetch("SELECT FROM mails WHERE registration_id = $1", registration_id)) == 1
 
 
 async def test_a_refused_request_leaves_no_row_not_even_when_it_comes_again(consumer: Consumer) -> None:
@@ -402,3 +425,82 @@ async def test_a_letter_nobody_asked_for_is_no_message_of_ours(consumer: Consume
 
     assert await consumer.outcomes([letter]) == ["pending"]
     assert await consumer.fetch("SELECT FROM mails WHERE user_id = $1", bob) == []
+
+
+async def sign_in(consumer: Consumer, user_id: UUID) -> UUID:
+    session_id = uuid4()
+    started = SessionRequested(user_id=user_id, session_id=session_id, refresh_hash=hash_of(0))
+    assert await consumer.take(started) == ["recorded"]
+    return session_id
+
+
+def a_change(
+    user_id: UUID, session_id: UUID, hash_: str, version: int = 1, *, bound_to: UUID | None = None
+) -> PasswordChangeSubmitted:
+    """Return another password as the gateway sends it, for the one of a version."""
+    binding = new_password_binding(bound_to or user_id, version)
+    return PasswordChangeSubmitted(
+        user_id=user_id,
+        session_id=session_id,
+        password_version=version,
+        sealed_password_hash=seal(KEYS.seal, hash_, bound_to=binding),
+    )
+
+
+async def test_a_changed_password_ends_the_other_sessions_in_one_database_transaction(consumer: Consumer) -> None:
+    user_id, stranger = await consumer.register("changing"), await consumer.register("not-changing")
+    this, other, theirs = [await sign_in(consumer, each) for each in (user_id, user_id, stranger)]
+    begun_in_the_batch = uuid4()
+    records = [
+        record(SessionRequested(user_id=user_id, session_id=begun_in_the_batch, refresh_hash=hash_of(0))),
+        record(a_change(user_id, this, "the new hash")),
+        record(SessionRequested(user_id=user_id, session_id=uuid4(), refresh_hash=hash_of(0), password_version=1)),
+    ]
+    await consumer.delivery.deliver(records)
+    await consumer.delivery.deliver(records)
+
+    assert await consumer.outcomes(records) == ["recorded", "recorded", "password_changed"]
+    (user,) = await consumer.fetch("SELECT password_hash, password_version FROM users WHERE id = $1", user_id)
+    assert tuple(user) == ("the new hash", 2)
+    rows = await consumer.fetch("SELECT id, ending FROM sessions WHERE user_id = ANY($1)", [user_id, stranger])
+    assert {row["id"]: row["ending"] for row in rows} == {
+        this: None,
+        other: "password_changed",
+        begun_in_the_batch: "password_changed",
+        theirs: None,
+    }
+    (mail,) = await consumer.fetch("SELECT kind, state FROM mails WHERE user_id = $1", user_id)
+    assert tuple(mail) == ("password_changed", "due")
+    changed, *ended = (await consumer.journal_of(user_id))[-3:]
+    assert changed == PasswordChanged(user_id=user_id, password_version=2)
+    assert {entry.session_id for entry in ended if isinstance(entry, SessionEnded)} == {other, begun_in_the_batch}
+    (operation,) = await consumer.fetch("SELECT request FROM operations WHERE noun = 'password-change'")
+    assert b"sealed" not in operation["request"]
+
+
+async def test_of_two_changes_in_concurrent_batches_one_is_made(consumer: Consumer) -> None:
+    for round_ in range(5):
+        user_id = await consumer.register(f"racing-{round_}")
+        sessions = [await sign_in(consumer, user_id) for _ in range(2)]
+        batches = [[record(a_change(user_id, each, f"hash of {each}"))] for each in sessions]
+
+        await asyncio.gather(*(consumer.another().deliver(batch) for batch in batches))
+
+        outcomes = {each: (await consumer.outcomes(batch))[0] for each, batch in zip(sessions, batches, strict=True)}
+        (winner,) = [each for each, outcome in outcomes.items() if outcome == "recorded"]
+        # The other one's session has ended with the password that it was begun with.
+        assert sorted(outcomes.values()) == ["recorded", "session_ended"]
+        (user,) = await consumer.fetch("SELECT password_hash, password_version FROM users WHERE id = $1", user_id)
+        assert tuple(user) == (f"hash of {winner}", 2)
+
+
+async def test_a_sealed_password_is_no_other_users_and_replaces_no_later_one(consumer: Consumer) -> None:
+    ann, bob = await consumer.register("sealing-ann"), await consumer.register("sealing-bob")
+    of_ann, of_bob = await sign_in(consumer, ann), await sign_in(consumer, bob)
+
+    assert await consumer.take(a_change(bob, of_bob, "ann's", bound_to=ann)) == ["failed"]
+    assert await consumer.take(a_change(ann, of_ann, "the second")) == ["recorded"]
+    assert await consumer.take(a_change(ann, of_ann, "the first again")) == ["password_changed"]
+    assert await consumer.take(a_change(ann, of_ann, "the third", 2)) == ["recorded"]
+    (user,) = await consumer.fetch("SELECT password_hash FROM users WHERE id = $1", ann)
+    assert user["password_hash"] == "the third"

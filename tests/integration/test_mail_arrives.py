@@ -35,7 +35,9 @@ async def mails_to(stack: LocalStack, address: str, count: int, within_s: float)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stack.ports['mailbox']}", timeout=5) as mailbox:
         async with asyncio.timeout(within_s):
             while True:
-                mails: list[Any] = (await mailbox.get("/messages", params={"to": address})).json()
+                mails: list[Any] = (await mailbox.get("/api/v1/search", params={"query": f"to:{address}"})).json()[
+                    "messages"
+                ]
                 if len(mails) >= count:
                     return mails
                 await asyncio.sleep(0.05)

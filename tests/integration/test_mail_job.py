@@ -13,16 +13,17 @@ from email.parser import BytesParser
 from email.policy import default
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
 
-from consumers.domain.mails import InvitationMail, MailIntent, MailKind
+from consumers.domain.mails import InvitationMail, MailIntent, MailKind, PasswordMail
 from consumers.jobs.letters import Writer
 from consumers.jobs.mail import LEASE_S, RETRY_WAITS_S, TRIES_MAX, send_due
-from consumers.repositories.mails import insert_invitation_mails
+from consumers.repositories.mails import insert_user_mails
 from infra.local.stack import LocalStack
 from infra.mail.smtp import Mailer
 from infra.postgres.engine import Database
@@ -134,7 +135,7 @@ class Post:
                     now,
                 )
             mail = InvitationMail(uuid4(), ids["invited"], ids["inviter"], ids["ledger"], ids["invitation"], now, None)
-            await insert_invitation_mails(connection, [mail])
+            await insert_user_mails(connection, [mail])
         if write:
             row = {
                 "invited_user_id": ids["invited"],
@@ -273,7 +274,7 @@ async def test_an_invitation_is_told_of_once(post: Post, catcher: Catcher, smtp:
 
     await post.send(smtp)
     async with post.database.transaction("deliver again") as connection:
-        await insert_invitation_mails(connection, [invited.mail])
+        await insert_user_mails(connection, [invited.mail])
     await post.send(smtp)
 
     (mail,) = catcher.to(invited.email)
@@ -284,6 +285,24 @@ async def test_an_invitation_is_told_of_once(post: Post, catcher: Catcher, smtp:
     assert "(Asia/Tokyo)" in text
     assert mail["Message-ID"] == f"<{invited.mail.id}@cash.example>"
     assert (await post.state_of(invited))["state"] == "sent"
+
+
+async def test_whoever_has_another_password_is_told_when_it_was_changed(
+    post: Post, catcher: Catcher, smtp: int
+) -> None:
+    invited = await post.invite()
+    changed = PasswordMail(uuid4(), invited.mail.user_id, datetime.now(UTC), None)
+    async with post.database.transaction("change a password") as connection:
+        await insert_user_mails(connection, [changed])
+
+    await post.send(smtp)
+
+    _, mail = catcher.to(invited.email)
+    text = mail.get_content()
+    assert mail["Subject"] == "Your cash-flow password was changed"
+    assert invited.email.partition("@")[0] in text
+    assert f"{changed.due_at.astimezone(ZoneInfo('Asia/Tokyo')):%Y-%m-%d, %H:%M}" in text
+    assert mail["Message-ID"] == f"<{changed.id}@cash.example>"
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,12 @@ class Box:
         with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=10) as smtp:
             smtp.send_message(mail)
 
-    def messages(self, **query: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.web.get("/messages", params=query).raise_for_status().json()
+    def messages(self, path: str = "messages", **query: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get(path, **query)["messages"]
         return found
+
+    def get(self, path: str, **query: str) -> Any:
+        return self.web.get(f"/api/v1/{path}", params=query).raise_for_status().json()
 
 
 @pytest.fixture
@@ -71,28 +74,67 @@ def test_mail_is_kept_and_read_back_newest_first(box: Box) -> None:
 
     newest, oldest = box.messages()
 
-    assert newest["subject"] == "Zweite Äpfel"
-    assert newest["text"].strip() == "später"
-    assert (oldest["to"], oldest["message_id"]) == ("ann@example.org", "<one@cash.local>")
-    assert oldest["text"].strip() == "code ABCDEF"
-    assert box.web.get(f"/messages/{oldest['id']}").json() == oldest
+    assert (newest["Subject"], newest["Snippet"]) == ("Zweite Äpfel", "später")
+    assert oldest["From"] == {"Name": "cash", "Address": "no-reply@cash.local"}
+    assert oldest["To"] == [{"Name": "", "Address": "ann@example.org"}]
+    assert oldest["MessageID"] == "one@cash.local"
+    whole = box.get(f"message/{oldest['ID']}")
+    assert (whole["Text"].strip(), whole["HTML"]) == ("code ABCDEF", "")
+    assert {name: whole[name] for name in ("ID", "To", "Subject", "Size")} == {
+        name: oldest[name] for name in ("ID", "To", "Subject", "Size")
+    }
+    assert box.get("message/latest")["ID"] == newest["ID"]
 
 
 def test_mails_are_chosen_by_recipient_and_limited(box: Box) -> None:
     for number in range(3):
         box.send(str(number), "x", to=f"p{number}@example.org")
 
-    assert [mail["subject"] for mail in box.messages(to="P1@example.org")] == ["1"]
-    assert [mail["subject"] for mail in box.messages(limit="2")] == ["2", "1"]
-    for wrong in ("0", "-1", "201", "many"):
-        assert box.web.get(f"/messages?limit={wrong}").status_code == 400
+    for query in ("to:P1@example.org", 'to:"p1@example.org"'):
+        assert [mail["Subject"] for mail in box.messages("search", query=query)] == ["1"]
+    assert [mail["Subject"] for mail in box.messages(limit="2")] == ["2", "1"]
+    assert [mail["Subject"] for mail in box.messages(start="2", limit="2")] == ["0"]
+    page = box.get("search", query="to:p1@example.org")
+    assert (page["total"], page["messages_count"], page["count"], page["start"]) == (3, 1, 1, 0)
+    for wrong in ("messages?limit=0", "messages?limit=-1", "messages?limit=many", "messages?start=-1"):
+        assert box.web.get(f"/api/v1/{wrong}").status_code == 400
+    for wrong in ("search", "search?query=", "search?query=subject:x", "search?query=to:"):
+        assert box.web.get(f"/api/v1/{wrong}").status_code == 400
+
+
+def test_what_a_program_for_mailpit_reads_is_there(box: Box) -> None:
+    box.send("one", "x")
+
+    (summary,) = box.messages()
+    whole = box.get("message/latest")
+
+    common = {"ID", "MessageID", "From", "To", "Cc", "Bcc", "ReplyTo", "Subject", "Tags", "Size", "Attachments"}
+    assert common | {"Read", "Created", "Snippet"} == set(summary)
+    assert common | {"Date", "Text", "HTML", "Inline"} <= set(whole)
+    totals = {"total", "unread", "count", "messages_count", "messages_unread", "start", "tags", "messages"}
+    assert set(box.get("messages")) == totals
+
+
+def test_letters_of_any_language_stand_as_they_were_written(box: Box) -> None:
+    with smtplib.SMTP("127.0.0.1", box.smtp_port, timeout=10) as smtp:
+        smtp.sendmail(
+            "no-reply@cash.local",
+            ["jörg@example.org"],
+            "To: Jörg <jörg@example.org>\r\nSubject: Grüße\r\n\r\nx".encode(),
+            mail_options=["SMTPUTF8", "BODY=8BITMIME"],
+        )
+
+    (found,) = box.messages("search", query="to:JÖRG@example.org")
+
+    assert (found["To"], found["Subject"]) == ([{"Name": "Jörg", "Address": "jörg@example.org"}], "Grüße")
+    assert "Jörg &lt;jörg@example.org&gt;" in box.web.get("/").text
 
 
 def test_page_shows_foreign_text_as_text(box: Box) -> None:
     box.send("<script>alert(1)</script>", "<img src=x onerror=alert(2)>")
     box.send("html", "<script>alert(3)</script>", subtype="html")
 
-    pages = [box.web.get("/"), *(box.web.get(f"/mail/{mail['id']}") for mail in box.messages())]
+    pages = [box.web.get("/"), *(box.web.get(f"/mail/{mail['ID']}") for mail in box.messages())]
 
     for page in pages:
         assert "<script" not in page.text
@@ -103,13 +145,21 @@ def test_page_shows_foreign_text_as_text(box: Box) -> None:
 
 
 def test_page_of_another_name_is_not_answered(box: Box) -> None:
-    assert box.web.get("/messages", headers={"Host": "evil.example:80"}).status_code == 421
+    assert box.web.get("/api/v1/messages", headers={"Host": "evil.example:80"}).status_code == 421
 
 
 def test_other_paths_and_methods_are_refused(box: Box) -> None:
-    for path in ("/mail/none", "/messages/none", "/mail/..%2F..%2Fsecrets.env", "/messages/../../x", "/favicon.ico"):
+    api = "/api/v1/message"
+    for path in (
+        "/mail/none",
+        f"{api}/none",
+        "/mail/..%2F..%2Fsecrets.env",
+        f"{api}/latest",
+        "/messages",
+        "/favicon.ico",
+    ):
         assert box.web.get(path).status_code == 404
-    assert box.web.post("/messages").status_code == 405
+    assert box.web.post("/api/v1/messages").status_code == 405
 
 
 def test_oversized_mail_is_refused_to_its_sender(box: Box) -> None:

@@ -35,6 +35,7 @@ from infra.postgres.ledger_checks import check_ledgers
 from infra.postgres.migrate import migrate
 from infra.postgres.state_hash import StateHash, hash_state
 from infra.settings import KafkaSettings, LedgerDatabaseSettings
+from tests.builders.dead_letters import let_fail
 from tests.builders.gateway import a_bulk_grant
 from tests.builders.histories import Household
 from tests.builders.journal import a_renaming
@@ -201,6 +202,9 @@ async def test_what_happened_comes_back_with_an_equal_hash(line: Line) -> None:
     ]
     await line.send([a_record(message, who, key=key) for message, who, key in home.asked])
     await line.send([*records_of(some_households(1)), *imported])
+    failed = await let_fail(line.stack, importer, a_record(a_submission(importer, amount="66.60"), importer))
+    replayed = line.cash("dead-letters", "replay", str(failed), "--yes")
+    assert replayed.stdout.endswith("1 recorded.\n"), replayed.stderr
 
     ended = line.cash("ledger", "rebuild", "--json")
 

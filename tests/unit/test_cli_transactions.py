@@ -134,7 +134,7 @@ def test_parts_have_an_amount_and_one_may_get_the_rest(parts: list[str], splits:
         (["Groceries", "Household"], "only one --split may leave out its amount"),
         (["42.30 Household", "Groceries"], "nothing of 42.30 is left for 'Groceries'"),
         (["50 Household", "Groceries"], "nothing of 42.30 is left for 'Groceries'"),
-        (["12,30 Groceries"], "if you mean 12.30, type that"),
+        (["1,230 Groceries"], "can be read in two ways"),
         (["12.30"], "names no category"),
         (["-1 Groceries"], "is not above zero"),
     ],

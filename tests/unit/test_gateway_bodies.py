@@ -188,3 +188,28 @@ def test_a_body_of_unknown_fields_does_not_make_a_large_answer() -> None:
     raw = "{" + ", ".join(f'"field{number}": 1' for number in range(1000)) + "}"
 
     assert len(wrong_fields(NewRegistration, raw)) == 20
+
+
+@pytest.mark.parametrize(
+    ("raw", "fields"),
+    [
+        ('{"amount": "1", "category": "x", "amount": "2"}', ["amount"]),
+        ('{"amount": "1", "category": "x", "amount" : "1"}', ["amount"]),
+        (r'{"amount": "1", "category": "x", "am\u006funt": "2", "category": "y"}', ["amount", "category"]),
+        ('{"amount": "2", "splits": [{"amount": "1", "category": "x", "category": "y"}]}', ["category"]),
+    ],
+)
+def test_of_a_field_that_is_sent_twice_neither_wins(raw: str, fields: list[str]) -> None:
+    assert wrong_fields(NewTransaction, raw) == fields
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"amount": "1", "category": "a : b {"}',
+        '{"amount": "1", "category": "x", "date": "2024-09-19T18:30:00+02:00"}',
+        '{"amount": "3", "splits": [{"amount": "1", "category": "x"}, {"amount": "2", "category": "x"}]}',
+    ],
+)
+def test_colons_and_braces_in_texts_are_no_fields(raw: str) -> None:
+    assert read_body(NewTransaction, raw.encode())

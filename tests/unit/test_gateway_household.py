@@ -11,7 +11,7 @@ from gateway.errors import Invalid
 from gateway.fields import Body
 from gateway.requests import read_body
 from gateway.routes.changes import _before
-from gateway.routes.invitations import NewInvitation
+from gateway.routes.invitations import InvitedRole, NewInvitation
 from gateway.routes.ledgers import LedgerChange, NewLedger
 from gateway.routes.members import MemberChange
 
@@ -34,7 +34,7 @@ def test_a_role_and_an_invitation_become_messages_without_an_address() -> None:
 
     change = MemberChange(role=Role.OWNER).to_event(LEDGER, member)
     assert (change.ledger_id, change.member_id, change.role) == (LEDGER, member, Role.OWNER)
-    invitation = NewInvitation(email="ann@example.org", role="editor").to_event(LEDGER, invited, "0" * 64)
+    invitation = NewInvitation(email="ann@example.org", role=InvitedRole.EDITOR).to_event(LEDGER, invited, "0" * 64)
     assert (invitation.invited_user_id, invitation.role) == (invited, Role.EDITOR)
     assert b"example" not in to_value(invitation)
 

@@ -46,7 +46,7 @@ def test_a_later_run_sends_the_same_content_under_the_same_key(day: date, later:
 def test_the_household_never_spends_what_it_does_not_have(day: date) -> None:
     held = 0
     for each in sorted(entries_until(day), key=lambda entry: (entry.day, entry.kind != "income")):
-        held += each.cents * (1 if each.kind == "income" else -1)
+        held += each.minor * (1 if each.kind == "income" else -1)
         assert held >= 0
 
 

@@ -16,7 +16,7 @@ from contracts.messages import OperationState, Submission
 from gateway.publishing import Submitted
 from gateway.requests import Asking
 from gateway.routes import invitations
-from gateway.routes.invitations import NewInvitation, invite
+from gateway.routes.invitations import InvitedRole, NewInvitation, invite
 from infra.errors import Unavailable
 from infra.secrets import SecretKey, address_proof, letter_key, nobodys_id
 from tests.builders.gateway import a_key
@@ -119,7 +119,7 @@ class Stage:
             client=SimpleNamespace(host="192.0.2.7"),
         )
         handler: Any = invite.fn
-        await handler(request, ledger_id, NewInvitation(email=email, role="viewer"), self.services)
+        await handler(request, ledger_id, NewInvitation(email=email, role=InvitedRole.VIEWER), self.services)
 
 
 async def test_the_same_steps_are_taken_for_every_address(monkeypatch: pytest.MonkeyPatch) -> None:

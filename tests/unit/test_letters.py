@@ -13,6 +13,7 @@ from infra.mail.letters import (
     already_registered_letter,
     compose,
     invitation_letter,
+    password_changed_letter,
     sender_address,
     verification_letter,
 )
@@ -38,6 +39,16 @@ def test_a_known_address_is_told_to_sign_in_and_gets_no_code() -> None:
     assert "already" in subject
     assert "cash login" in text
     assert "cash verify" not in text
+
+
+def test_a_changed_password_is_told_with_the_moment_and_what_to_do() -> None:
+    subject, text = password_changed_letter("ann", NOON, "Asia/Tokyo")
+
+    assert "password was changed" in subject
+    assert "of ann was changed on 2026-03-01, 21:00" in text
+    assert "(Asia/Tokyo)" in text
+    assert "If it was not you" in text
+    assert max(map(len, text.splitlines())) <= 78
 
 
 def test_a_message_has_the_headers_that_matter() -> None:

@@ -283,6 +283,7 @@ IN_IDENTITY: dict[RefusalCode, Callable[[], RefusalCode | None]] = {
     RefusalCode.EMAIL_TAKEN: lambda: code_of(taken_email().choose("somebody")),
     RefusalCode.ISSUES_SPENT: spent_issues,
     RefusalCode.REFRESH_REUSED: reused_refresh,
+    RefusalCode.PASSWORD_CHANGED: lambda: code_of(password_replaced().sign_in()),
     RefusalCode.REGISTRATION_COMPLETED: lambda: code_of(completed().choose("another")),
     RefusalCode.REGISTRATION_EXPIRED: lambda: code_of(verified().later(days=30).choose()),
     RefusalCode.REGISTRATION_NOT_FOUND: lambda: code_of(Applicant().type("AAAAAA")),
@@ -293,6 +294,11 @@ IN_IDENTITY: dict[RefusalCode, Callable[[], RefusalCode | None]] = {
     RefusalCode.USER_NOT_FOUND: lambda: code_of(Device(Sessions(user_id=uuid4(), registered=False)).sign_in()),
     RefusalCode.USERNAME_TAKEN: lambda: code_of(taken_name().choose("ann")),
 }
+
+
+def password_replaced() -> Device:
+    """Somebody whose password was changed while they signed in with it."""
+    return Device(Sessions(user_id=uuid4(), registered=True, password_version=2), password_version=1)
 
 
 def taken_email() -> Applicant:

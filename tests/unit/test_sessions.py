@@ -29,8 +29,9 @@ def hash_of(token: str) -> str:
 class Device:
     """A signed-in device of one user; its tokens are ``t0``, ``t1``, …"""
 
-    def __init__(self, sessions: Sessions | None = None) -> None:
+    def __init__(self, sessions: Sessions | None = None, *, password_version: int | None = None) -> None:
         self.sessions = sessions or Sessions(user_id=uuid4(), registered=True)
+        self.password_version = password_version
         self.id = uuid4()
         self.now = NOON
 
@@ -40,7 +41,11 @@ class Device:
 
     def sign_in(self) -> Decision:
         message = SessionRequested(
-            user_id=self.user_id, session_id=self.id, refresh_hash=hash_of("t0"), client="a test"
+            user_id=self.user_id,
+            session_id=self.id,
+            refresh_hash=hash_of("t0"),
+            client="a test",
+            password_version=self.password_version,
         )
         return decide(an_asked(message, at=self.now), self.sessions)
 
