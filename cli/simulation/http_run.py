@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from cli.client import Client
 from cli.credentials import credentials_file
+from cli.endings import ended_in_order
 from cli.environments import Environment
 from cli.mailbox import list_mails
 from cli.output import Failure
@@ -85,7 +86,7 @@ class HttpRun:
         """
         self._check()
         begun = time.monotonic()
-        with self._heeding_ctrl_c(), self._connected(), showing(self._tally) as show:
+        with ended_in_order(), self._heeding_ctrl_c(), self._connected(), showing(self._tally) as show:
             self._side_by_side(self._participants, self._steps.arrive, show)
             signed_in = [each for each in self._participants if each.session]
             self._side_by_side(signed_in, self._steps.record_all, show)
