@@ -55,7 +55,7 @@ UV_LOCK := $(UV_COMPILE) pyproject.toml --extra local --extra simulator --group 
 lock: setup  ## choose versions again: Python packages (needs uv) and the server jars
 	$(UV_LOCK) -o requirements.lock
 	$(UV_LOCK) --group dev -c requirements.lock -o requirements-dev.lock
-	$(UV_COMPILE) --group generators -o cli/requirements-generators.lock
+	$(UV_COMPILE) --group generators -o cli/generation/requirements-generators.lock
 	$(BIN)/python -m infra.local.downloads --lock
 
 clean:  ## remove .venv and caches of this checkout; data and downloads of `cash up` stay

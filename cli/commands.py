@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from cli import preferences
 from cli.frame import SHARED, Group, frame, parameters_of
-from cli.output import ExitCode, fail, say
+from cli.terminal.output import ExitCode, fail, say
 from infra.version import own_version
 
 
@@ -26,67 +26,69 @@ class Entry(NamedTuple):
 #: The headings of ``cash --help`` with what stands below them, in this order.
 PANELS: Mapping[str, tuple[Entry, ...]] = {
     "Who you are": (
-        Entry("register", "cli.registrations", "Register an e-mail address; a code is mailed to it."),
-        Entry("verify", "cli.registrations", "Type the mailed code, then choose a username and a password."),
-        Entry("login", "cli.sessions", "Sign in; the session is remembered on this machine."),
-        Entry("logout", "cli.sessions", "End the session on the server and forget its tokens here."),
-        Entry("whoami", "cli.sessions", "Show who is signed in, as the server sees it."),
-        Entry("sessions", "cli.sessions", "List where you are signed in, the last used first."),
-        Entry("session", "cli.sessions", "End a session of yours."),
-        Entry("password", "cli.passwords", "Change your password; other devices are signed out."),
+        Entry("register", "cli.people.registrations", "Register an e-mail address; a code is mailed to it."),
+        Entry("verify", "cli.people.registrations", "Type the mailed code, then choose a username and a password."),
+        Entry("login", "cli.people.sessions", "Sign in; the session is remembered on this machine."),
+        Entry("logout", "cli.people.sessions", "End the session on the server and forget its tokens here."),
+        Entry("whoami", "cli.people.sessions", "Show who is signed in, as the server sees it."),
+        Entry("sessions", "cli.people.sessions", "List where you are signed in, the last used first."),
+        Entry("session", "cli.people.sessions", "End a session of yours."),
+        Entry("password", "cli.people.passwords", "Change your password; other devices are signed out."),
     ),
     "Your money": (
-        Entry("tx", "cli.transactions", "Record transactions, change them, and read them back."),
-        Entry("accounts", "cli.accounts", "List accounts and categories with their balances."),
-        Entry("account", "cli.accounts", "Open an account or category, and change it."),
-        Entry("balance", "cli.balances", "Show what accounts hold: now, on a day, as known then."),
-        Entry("totals", "cli.totals", "Add up what came in and what went out."),
-        Entry("net-worth", "cli.balances", "Show what you have less what you owe."),
+        Entry("tx", "cli.books.transactions", "Record transactions, change them, and read them back."),
+        Entry("accounts", "cli.books.accounts", "List accounts and categories with their balances."),
+        Entry("account", "cli.books.accounts", "Open an account or category, and change it."),
+        Entry("balance", "cli.books.balances", "Show what accounts hold: now, on a day, as known then."),
+        Entry("totals", "cli.books.totals", "Add up what came in and what went out."),
+        Entry("net-worth", "cli.books.balances", "Show what you have less what you owe."),
     ),
     "Statements and currencies": (
-        Entry("reconcile", "cli.reconciliation", "Hold an account against its statement."),
-        Entry("assertions", "cli.reconciliation", "List asserted balances, and whether they hold."),
-        Entry("assertion", "cli.reconciliation", "Look at an asserted balance, or lift it."),
-        Entry("rates", "cli.rates", "Enter the exchange rates that convert amounts."),
+        Entry("reconcile", "cli.books.reconciliation", "Hold an account against its statement."),
+        Entry("assertions", "cli.books.reconciliation", "List asserted balances, and whether they hold."),
+        Entry("assertion", "cli.books.reconciliation", "Look at an asserted balance, or lift it."),
+        Entry("rates", "cli.books.rates", "Enter the exchange rates that convert amounts."),
     ),
     "History": (
-        Entry("changes", "cli.changes", "List who changed what in a ledger, the newest first."),
-        Entry("undo", "cli.changes", "Take a change back."),
-        Entry("redo", "cli.changes", "Bring back what was undone."),
-        Entry("operations", "cli.operations", "List what you asked of ledgers, and what became of it."),
-        Entry("operation", "cli.operations", "Look at one thing you asked for."),
+        Entry("changes", "cli.books.changes", "List who changed what in a ledger, the newest first."),
+        Entry("undo", "cli.books.changes", "Take a change back."),
+        Entry("redo", "cli.books.changes", "Bring back what was undone."),
+        Entry("operations", "cli.people.operations", "List what you asked of ledgers, and what became of it."),
+        Entry("operation", "cli.people.operations", "Look at one thing you asked for."),
     ),
     "Household": (
-        Entry("ledger", "cli.ledgers", "Share books: ledgers, their members, invitations."),
-        Entry("watch", "cli.watch", "Show what is recorded in a ledger as it comes."),
+        Entry("ledger", "cli.books.ledgers", "Share books: ledgers, their members, invitations."),
+        Entry("watch", "cli.books.watch", "Show what is recorded in a ledger as it comes."),
     ),
     "Your data": (
-        Entry("export", "cli.exports", "Write transactions to a file: CSV, JSON, hledger, beancount."),
-        Entry("my-data", "cli.personal_data", "Save a copy of everything that is held about you."),
+        Entry("export", "cli.books.exports", "Write transactions to a file: CSV, JSON, hledger, beancount."),
+        Entry("my-data", "cli.people.personal_data", "Save a copy of everything that is held about you."),
     ),
     "Try it out": (
-        Entry("test", "cli.walks", "Walk through the system by menus: register, log in, play."),
-        Entry("sim", "cli.simulations", "Simulate people who register and record; read it all back."),
-        Entry("demo", "cli.demo", "Make a demo person with some months of transactions."),
-        Entry("mail", "cli.mail", "List the mails the local mailbox caught, or read one."),
+        Entry("test", "cli.walk.commands", "Walk through the system by menus: register, log in, play."),
+        Entry("sim", "cli.simulation.commands", "Simulate people who register and record; read it all back."),
+        Entry("demo", "cli.development.demo", "Make a demo person with some months of transactions."),
+        Entry("mail", "cli.development.mail", "List the mails the local mailbox caught, or read one."),
     ),
     "Run the system on this machine": (
-        Entry("up", "cli.stack", "Start everything and show one log; Ctrl-C stops it all."),
-        Entry("status", "cli.stack", "Show every process, and whether all are ready."),
-        Entry("logs", "cli.stack", "Show what the processes logged."),
-        Entry("down", "cli.stack", "Stop everything; data stays."),
-        Entry("reset", "cli.stack", "Stop everything and delete its data; downloads stay."),
-        Entry("doctor", "cli.stack", "Check this machine and the stack; say how to repair it."),
+        Entry("up", "cli.operating.stack", "Start everything and show one log; Ctrl-C stops it all."),
+        Entry("status", "cli.operating.stack", "Show every process, and whether all are ready."),
+        Entry("logs", "cli.operating.stack", "Show what the processes logged."),
+        Entry("down", "cli.operating.stack", "Stop everything; data stays."),
+        Entry("reset", "cli.operating.stack", "Stop everything and delete its data; downloads stay."),
+        Entry("doctor", "cli.operating.stack", "Check this machine and the stack; say how to repair it."),
     ),
     "Look after the system": (
-        Entry("jobs", "cli.jobs", "List the jobs: how often, how the last run ended, when next."),
-        Entry("job", "cli.jobs", "Run a job now, or look at its last runs."),
-        Entry("queues", "cli.queues", "Show what waits: jobs, records per topic, outbox, mails."),
-        Entry("dead-letters", "cli.dead_letters", "Look at records that could not be taken; send them again."),
+        Entry("jobs", "cli.operating.jobs", "List the jobs: how often, how the last run ended, when next."),
+        Entry("job", "cli.operating.jobs", "Run a job now, or look at its last runs."),
+        Entry("queues", "cli.operating.queues", "Show what waits: jobs, records per topic, outbox, mails."),
+        Entry(
+            "dead-letters", "cli.operating.dead_letters", "Look at records that could not be taken; send them again."
+        ),
     ),
     "Build and generate": (
-        Entry("openapi", "cli.openapi", "Write the API documents of a service, a client, a server."),
-        Entry("build", "cli.build", "Build the container image and publish it."),
+        Entry("openapi", "cli.generation.openapi", "Write the API documents of a service, a client, a server."),
+        Entry("build", "cli.images.build", "Build the container image and publish it."),
     ),
     "This command line": (
         Entry("config", "cli.configuration", "Keep servers, ledgers and forms as profiles; choose one."),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import Failure, say
+from cli.terminal.output import Failure, say
 
 if TYPE_CHECKING:
-    from cli.client import Client
+    from cli.connection.client import Client
 
 
 class Shell(StrEnum):
@@ -61,7 +61,7 @@ def account_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the accounts and categories of the ledger whose name begins so."""
 
     def path(client: "Client") -> str:
-        from cli.ledger_choice import chosen_ledger
+        from cli.books.ledger_choice import chosen_ledger
 
         return chosen_ledger(client, ctx.params.get("ledger")).path("/accounts")
 
@@ -71,9 +71,9 @@ def account_names(ctx: typer.Context, incomplete: str) -> list[str]:
 def _names(ctx: typer.Context, path: "Callable[[Client], str]") -> list[str]:
     """Ask the server of what was typed already; whatever is wrong, the Tab key just does nothing."""
     from cli import preferences
-    from cli.client import Client
-    from cli.credentials import credentials_file
-    from cli.servers import find_server
+    from cli.connection.client import Client
+    from cli.connection.credentials import credentials_file
+    from cli.connection.servers import find_server
 
     with contextlib.suppress(Exception):
         preferences.prefer(profile=ctx.params.get("profile"))

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.folders import config_folder
-from cli.output import ExitCode, Form, Json, fail, note, say, show_json, show_table
+from cli.connection.folders import config_folder
 from cli.profiles import NAME, get_profile, profiles_file, read_profiles
+from cli.terminal.output import ExitCode, Form, Json, fail, note, say, show_json, show_table
 from infra.local.home import write_whole
 
 ProfileName = Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, - and _.")]
@@ -57,7 +57,7 @@ def set_profile(
         cash config set home --url https://cash.example.org --ledger Home
         cash config set scripts --form json
     """
-    from cli.servers import checked_url
+    from cli.connection.servers import checked_url
 
     if not NAME.fullmatch(name):
         fail(f"'{name}' is no name for a profile: use up to 32 letters, digits, - and _", ExitCode.USAGE)

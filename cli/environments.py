@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import ExitCode, Failure
-from cli.servers import Server, checked_url, find_mailbox, find_server, local_server
+from cli.connection.servers import (
+    GATEWAY,
+    GATEWAY_PORT,
+    GATEWAY_SERVICE_PORT,
+    MAILBOX,
+    MAILBOX_PORT,
+    Server,
+    checked_url,
+    find_mailbox,
+    find_server,
+    local_server,
+)
+from cli.terminal.output import ExitCode, Failure
 
 if TYPE_CHECKING:
     from cli.kubernetes.forwarding import Forward
@@ -35,9 +46,6 @@ EnvironmentOption = Annotated[
         "current kubectl context. Without it: as every command, see --url.",
     ),
 ]
-
-GATEWAY, GATEWAY_PORT, GATEWAY_SERVICE_PORT = "gateway", 8000, 80
-MAILBOX, MAILBOX_PORT = "mailpit", 8025
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ def find_environment(name: str | None, url: str | None) -> Iterator[Environment]
 
 
 def _composed(url: str | None) -> Environment:
-    from cli.containers import published_address
+    from cli.images.containers import published_address
 
     def published(service: str, port: int) -> Server:
         return ComposeServer(f"http://{published_address(service, port)}", service=service)
@@ -114,7 +122,7 @@ def _composed(url: str | None) -> Environment:
 
 @contextlib.contextmanager
 def _in_cluster(url: str | None) -> Iterator[Environment]:
-    from cli.endings import ended_in_order
+    from cli.terminal.endings import ended_in_order
 
     with ended_in_order(), contextlib.ExitStack() as opened:
         kubectl = functools.cache(_kubectl)

@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from cli import preferences
 from cli.completion import profile_names
-from cli.output import ExitCode, Form, fail, showing
+from cli.terminal.output import ExitCode, Form, fail, showing
 
 _PARAGRAPH = re.compile(r"(?<!\n)\n(?![\n ])")
 
@@ -80,7 +80,7 @@ class Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except (LookupError, TypeError, AttributeError, ValueError) as error:
-            from cli.client import misread
+            from cli.connection.client import misread
 
             if failure := misread(error):
                 raise failure from error

@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 from typer.core import TyperArgument
 
-from cli.output import MEANINGS, ExitCode, Output, say
+from cli.terminal.output import MEANINGS, ExitCode, Output, say
 
 #: The heading in a docstring below which the examples stand.
 EXAMPLES = "Examples:"

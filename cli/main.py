@@ -10,7 +10,7 @@ def main() -> None:
     """Run the command line and leave with its exit code."""
     with quiet_imports():
         from cli.commands import run
-        from cli.output import guard, open_streams
+        from cli.terminal.output import guard, open_streams
 
     open_streams()
     guard(lambda: run(sys.argv[1:]))

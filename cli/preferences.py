@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cli.output import ExitCode, Form, fail
 from cli.profiles import Profile, find_profile
+from cli.terminal.output import ExitCode, Form, fail
 
 
 @dataclass(frozen=True, slots=True)

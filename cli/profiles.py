@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cli.folders import config_folder
-from cli.output import ExitCode, Form, fail
+from cli.connection.folders import config_folder
+from cli.terminal.output import ExitCode, Form, fail
 
 #: What a name may look like: it is typed on command lines, and is a key of the file.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")

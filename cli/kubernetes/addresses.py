@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from cli.kubernetes.kubectl import Kubectl, NotFound
-from cli.output import Failure
+from cli.terminal.output import Failure
 
 _LOOK_WITHIN_S = 1.0
 

@@ -8,9 +8,9 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from cli.connection.programs import ask, find_program
 from cli.kubernetes.kubectl import Kubectl
-from cli.output import ExitCode, fail
-from cli.programs import ask, find_program
+from cli.terminal.output import ExitCode, fail
 
 #: Contexts that programs which run a cluster on one machine give these names.
 _LOCAL_NAMES = frozenset({"minikube", "docker-desktop", "rancher-desktop", "orbstack", "colima", "microk8s"})

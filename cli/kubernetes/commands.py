@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.endings import ended_in_order
 from cli.frame import SHARED, Command, frame
-from cli.output import ExitCode, Json, fail, note, say, show_json
+from cli.terminal.endings import ended_in_order
+from cli.terminal.output import ExitCode, Json, fail, note, say, show_json
 
 if TYPE_CHECKING:
     from cli.kubernetes.clusters import Cluster
@@ -38,8 +38,6 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 _DEFAULT_OVERLAY = "minikube"
 _DEFAULT_TIMEOUT_S = 300.0
 _DELETE_WITHIN_S = 300.0
-#: Ports of this machine that `k8s forward` takes where they are free.
-_GATEWAY_PORT, _MAILBOX_PORT = 8000, 8025
 _LOOK_EVERY_S = 0.5
 
 
@@ -184,7 +182,7 @@ def forward(
         k8s forward
         k8s forward --port 8080
     """
-    from cli.environments import GATEWAY, GATEWAY_SERVICE_PORT, MAILBOX, MAILBOX_PORT
+    from cli.connection.servers import GATEWAY, GATEWAY_PORT, GATEWAY_SERVICE_PORT, MAILBOX, MAILBOX_PORT
     from cli.kubernetes.forwarding import Forward
     from cli.kubernetes.kubectl import Kubectl
 
@@ -194,13 +192,13 @@ def forward(
         fail(f"port {port} is taken on this machine; name another with --port", ExitCode.USAGE)
     with contextlib.ExitStack() as opened:
         gateway = Forward(
-            kubectl, GATEWAY, GATEWAY_SERVICE_PORT, local_port=port or (_GATEWAY_PORT if _is_free(_GATEWAY_PORT) else 0)
+            kubectl, GATEWAY, GATEWAY_SERVICE_PORT, local_port=port or (GATEWAY_PORT if _is_free(GATEWAY_PORT) else 0)
         )
         opened.callback(gateway.close)
         gateway.open()
         forwards = {"API": gateway}
         if kubectl.has("service", MAILBOX):
-            free = _MAILBOX_PORT if _is_free(_MAILBOX_PORT) else 0
+            free = MAILBOX_PORT if _is_free(MAILBOX_PORT) else 0
             forwards["mailbox"] = mailbox = Forward(kubectl, MAILBOX, MAILBOX_PORT, local_port=free)
             opened.callback(mailbox.close)
             mailbox.open()
@@ -241,7 +239,7 @@ def destroy(context: Context = None, yes: Yes = False) -> None:
     Examples:
         k8s destroy
     """
-    from cli.prompts import confirm
+    from cli.terminal.prompts import confirm
 
     cluster = _meant(context)
     kubectl = cluster.kubectl
@@ -298,9 +296,9 @@ def _check_deployed(kubectl: "Kubectl") -> None:
 
 def _loaded_image(cluster: "Cluster") -> str:
     """Return the image of this checkout, built and loaded where the cluster does not have it."""
-    from cli.build import build_image, find_containerfile
-    from cli.containers import find_engine
-    from cli.image_tags import IMAGE, default_tag
+    from cli.images.build import build_image, find_containerfile
+    from cli.images.containers import find_engine
+    from cli.images.image_tags import IMAGE, default_tag
     from infra.local.processes import PROJECT
 
     tag = default_tag(PROJECT)

@@ -4,9 +4,9 @@ import re
 import subprocess
 import threading
 
+from cli.connection.programs import Answer, end
 from cli.kubernetes.kubectl import Kubectl
-from cli.output import ExitCode, Failure
-from cli.programs import Answer, end
+from cli.terminal.output import ExitCode, Failure
 from infra.local.ports import LOOPBACK
 
 _OPENED = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")

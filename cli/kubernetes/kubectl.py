@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from cli.output import ExitCode, Failure, fail
-from cli.programs import Answer, ask, find_program
+from cli.connection.programs import Answer, ask, find_program
+from cli.terminal.output import ExitCode, Failure, fail
 
 NAMESPACE = "cash-flow"
 _NO_CONTEXT = ("current-context is not set", "current-context must exist", "context was not found", "does not exist")

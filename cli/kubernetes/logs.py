@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
+from cli.connection.programs import end
 from cli.kubernetes.kubectl import Kubectl
-from cli.log_lines import Renderer
-from cli.programs import end
+from cli.operating.log_lines import Renderer
 
 #: Seconds between two looks for pods that came since.
 _LOOK_EVERY_S = 2.0

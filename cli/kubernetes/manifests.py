@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.image_tags import IMAGE
+from cli.images.image_tags import IMAGE
 from cli.kubernetes.kubectl import Kubectl
-from cli.output import ExitCode, fail
+from cli.terminal.output import ExitCode, fail
 from infra.local.processes import PROJECT
 
 #: The label that says when a manifest is applied; what has none (namespace, servers, settings) comes first.

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.kubernetes.kubectl import Kubectl
 from cli.kubernetes.pods import TERMINATING, Namespace, Pod, Workload, duration, look
-from cli.output import ExitCode, Failure, Output, fitting_table, note, printable, show_table
+from cli.terminal.output import ExitCode, Failure, Output, fitting_table, note, printable, show_table
 
 Wanted = Callable[[Workload], bool]
 Show = Callable[[Sequence[Pod]], None]

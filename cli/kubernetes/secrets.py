@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cli.kubernetes.kubectl import Kubectl, NotFound
-from cli.output import fail
+from cli.terminal.output import fail
 from infra.local.environment import Environments
 from infra.local.secrets import NAMES, PASSWORDS, Secrets, filled_up
 

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cli.client import Client
-from cli.credentials import credentials_file
-from cli.endings import ended_in_order
+from cli.connection.client import Client
+from cli.connection.credentials import credentials_file
+from cli.development.mailbox import list_mails
 from cli.environments import Environment
-from cli.mailbox import list_mails
-from cli.output import Failure
 from cli.simulation.participants import Participant, Steps
 from cli.simulation.patience import GIVE_UP_S, Patience, Stopped
 from cli.simulation.people import people
 from cli.simulation.progress import Show, showing
 from cli.simulation.tally import Step, Tally
 from cli.simulation.verdict import Findings, Sent
+from cli.terminal.endings import ended_in_order
+from cli.terminal.output import Failure
 
 _LOOK_S = 0.1
 

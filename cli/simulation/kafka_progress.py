@@ -10,11 +10,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import Output, note, printable
 from cli.simulation.charts import chart
 from cli.simulation.following import Sample
 from cli.simulation.kafka_run import Progress, Tell
 from cli.simulation.progress import in_ms
+from cli.terminal.output import Output, note, printable
 
 _LINE_EVERY_S = 5.0
 _DRAW_EVERY_S = 0.25

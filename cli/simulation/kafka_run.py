@@ -19,8 +19,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from cli.environments import Environment
-from cli.operator_settings import reaching, settings_of
-from cli.output import ExitCode, Failure, fail, show_json
+from cli.operating.operator_settings import reaching, settings_of
 from cli.simulation.accounting import Accounting, Verdict
 from cli.simulation.events import GRANT_EXPIRED_S, PURPOSES, Writer, flaws_on
 from cli.simulation.following import Drain, Listener, Sample
@@ -30,6 +29,7 @@ from cli.simulation.patience import GIVE_UP_S, Patience
 from cli.simulation.schedules import Shares, plan
 from cli.simulation.sending import Sender, Stage
 from cli.simulation.targets import CURRENCY, Cast, bringing_in, greet
+from cli.terminal.output import ExitCode, Failure, fail, show_json
 from contracts import topics
 from contracts.topics import Topic
 from infra.kafka.following import Follower, GroupWatch, following

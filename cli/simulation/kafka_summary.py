@@ -5,9 +5,9 @@ from typing import Any
 
 from rich.text import Text
 
-from cli.output import Output, fitting_table, say, say_bold
 from cli.simulation.charts import chart
 from cli.simulation.progress import in_ms
+from cli.terminal.output import Output, fitting_table, say, say_bold
 from infra.machine import this_machine
 
 _CHART_LINES = 6

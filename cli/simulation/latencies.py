@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cli.output import fail
+from cli.terminal.output import fail
 
 #: What a report says of a run, in percent.
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)

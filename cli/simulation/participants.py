@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cli.client import Answer, Client, Refused
-from cli.credentials import Session
+from cli.books.ledger_choice import Ledger, personal_ledger
+from cli.books.transaction_entry import submit_transaction
+from cli.connection.client import Answer, Client, Refused
+from cli.connection.credentials import Session
+from cli.connection.pages import list_pages, read_pages
+from cli.development.household import SAVINGS, Entry
 from cli.environments import Environment
-from cli.household import SAVINGS, Entry
-from cli.ledger_choice import Ledger, personal_ledger
-from cli.output import ExitCode, Failure
-from cli.pages import list_pages, read_pages
-from cli.sessions import end_session
+from cli.people.sessions import end_session
 from cli.simulation.patience import GaveUp, Patience, Stopped
 from cli.simulation.people import Person
 from cli.simulation.registering import Passwords, find_session, register
 from cli.simulation.tally import Outcome, Step, Tally
 from cli.simulation.verdict import Findings, Sent, examine
-from cli.transaction_entry import submit_transaction
+from cli.terminal.output import ExitCode, Failure
 from contracts.accounts import AccountKind
 from contracts.refusals import RefusalCode
 

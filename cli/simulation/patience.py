@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import httpx
 
-from cli.client import Refused
-from cli.output import ExitCode, Failure
+from cli.connection.client import Refused
+from cli.terminal.output import ExitCode, Failure
 
 #: Without any answer for so long, the server counts as gone.
 GIVE_UP_S = 120.0

@@ -13,8 +13,8 @@ from random import Random
 from typing import Any
 from unicodedata import normalize
 
-from cli.household import HABITS, Entry, Habit, months_before
-from cli.output import ExitCode, fail
+from cli.development.household import HABITS, Entry, Habit, months_before
+from cli.terminal.output import ExitCode, fail
 from contracts.transactions import TransactionKind
 
 #: Nobody can receive mail there (RFC 2606), so no stranger is written to.

@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from cli.output import Output, note, printable
 from cli.preferences import is_verbose
 from cli.simulation.tally import Step, Tally
+from cli.terminal.output import Output, note, printable
 
 _LINE_EVERY_S = 5.0
 #: What is shown, called again and again with why it does not go on, or ``None``.

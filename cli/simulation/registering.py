@@ -8,17 +8,17 @@ from uuid import uuid4
 
 from pydantic import BaseModel, Field
 
-from cli.client import Client, Refused
-from cli.credentials import PrivateFile, Session
-from cli.folders import config_folder
-from cli.mailbox import list_mails, read_mail
-from cli.mailed_codes import code_in
-from cli.output import ExitCode, Failure
-from cli.registrations import submit_code, submit_user
-from cli.servers import Server
-from cli.sessions import sign_in
+from cli.connection.client import Client, Refused
+from cli.connection.credentials import PrivateFile, Session
+from cli.connection.folders import config_folder
+from cli.connection.servers import Server
+from cli.development.mailbox import list_mails, read_mail
+from cli.development.mailed_codes import code_in
+from cli.people.registrations import submit_code, submit_user
+from cli.people.sessions import sign_in
 from cli.simulation.patience import GIVE_UP_S, GaveUp, Patience
 from cli.simulation.people import Person
+from cli.terminal.output import ExitCode, Failure
 from contracts.refusals import RefusalCode
 
 #: Whoever waits for a mail looks this often.

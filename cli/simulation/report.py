@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from cli.output import ExitCode, fail
-from cli.whole_files import refuse_in_the_way, whole_file
+from cli.terminal.output import ExitCode, fail
+from cli.terminal.whole_files import refuse_in_the_way, whole_file
 
 _ENDINGS = (".json", ".html")
 _COLOURS = ("#1f5fbf", "#1d7a46", "#b3372f")

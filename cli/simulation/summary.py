@@ -5,11 +5,11 @@ from typing import Any
 
 from rich.text import Text
 
-from cli.output import ExitCode, Failure, say, show_json, show_record, show_table
 from cli.simulation.http_run import Result
 from cli.simulation.progress import in_ms
 from cli.simulation.tally import Outcome, Step
 from cli.simulation.verdict import Difference, Fault, Findings
+from cli.terminal.output import ExitCode, Failure, say, show_json, show_record, show_table
 
 ACCOUNTED_FOR = "all accounted for"
 #: More differences than this are counted, not listed; ``--json`` has all of them.

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import httpx
 
-from cli.client import Try
+from cli.connection.client import Try
 from cli.simulation.latencies import Latencies
 
 #: The present rate is that of so many seconds.

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from cli.client import Client
-from cli.credentials import credentials_file
+from cli.connection.client import Client
+from cli.connection.credentials import credentials_file
 from cli.environments import Environment
-from cli.output import ExitCode, Failure
-from cli.sessions import end_session
+from cli.people.sessions import end_session
 from cli.simulation.events import GRANT_LIFETIME_S_MIN, Target
 from cli.simulation.patience import Patience
 from cli.simulation.people import Person, people
 from cli.simulation.registering import Passwords, find_session, register
+from cli.terminal.output import ExitCode, Failure
 from contracts.messages import OperationState
 from contracts.money import to_signed_minor
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from cli.household import Entry
+from cli.development.household import Entry
 from cli.simulation.tally import DONE, Outcome
 from contracts.ledgers import DEFAULT_ACCOUNT_NAME
 from contracts.transactions import TransactionKind

@@ -1,11 +1,11 @@
 """The walk's identity: who somebody is here, their sessions, their password."""
 
-from cli.client import Refused
-from cli.output import ExitCode, show_record
-from cli.passwords import change_password
-from cli.registrations import checked_password
-from cli.sessions import authorize, end_one, list_sessions, show_bearer, show_sessions
-from cli.transaction_tables import utc
+from cli.books.transaction_tables import utc
+from cli.connection.client import Refused
+from cli.people.passwords import change_password
+from cli.people.registrations import checked_password
+from cli.people.sessions import authorize, end_one, list_sessions, show_bearer, show_sessions
+from cli.terminal.output import ExitCode, show_record
 from cli.walk.menus import Menu, SessionOver, show_success
 from cli.walk.questions import ask_for, ask_secret, complain, tell
 from cli.walk.visit import Visit

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli import ledger_operations
-from cli.accounts import read_accounts, show_accounts
-from cli.balances import read_balances, show_balances
-from cli.exports import export_transactions, format_of
-from cli.personal_data import save_personal_data
+from cli.books.accounts import read_accounts, show_accounts
+from cli.books.balances import read_balances, show_balances
+from cli.books.exports import export_transactions, format_of
+from cli.operating import ledger_operations
+from cli.people.personal_data import save_personal_data
+from cli.terminal.whole_files import refuse_in_the_way
 from cli.walk.menus import Menu, show_success
 from cli.walk.questions import Back, ask, ask_yes, complain, tell
 from cli.walk.stored_users import read_users
 from cli.walk.verification import Folded, differences, read_journal, read_stored
 from cli.walk.visit import Visit
-from cli.whole_files import refuse_in_the_way
 
 _SHOWN = 20
 

@@ -1,6 +1,6 @@
 """The walk's dead letters: the records that could not be taken; list them, look at one, send one again."""
 
-from cli.dead_letters import LOOK_AT, read_id
+from cli.operating.dead_letters import LOOK_AT, read_id
 from cli.walk.menus import Menu
 from cli.walk.questions import Back, ask_for, ask_yes, tell
 from contracts.messages import Source
@@ -19,22 +19,22 @@ def dead_letters_menu() -> Menu:
 
 
 def _list_newest() -> None:
-    from cli.dead_letter_search import Wanted
-    from cli.dead_letter_tables import show_letters
-    from cli.dead_letter_views import list_letters
+    from cli.operating.dead_letter_search import Wanted
+    from cli.operating.dead_letter_tables import show_letters
+    from cli.operating.dead_letter_views import list_letters
 
     show_letters(list_letters(Wanted(), limit=_NEWEST, look_at=LOOK_AT))
 
 
 def _show() -> None:
-    from cli.dead_letter_tables import show_letter
-    from cli.dead_letter_views import open_letter
+    from cli.operating.dead_letter_tables import show_letter
+    from cli.operating.dead_letter_views import open_letter
 
     show_letter(open_letter(_asked_id()))
 
 
 def _replay() -> None:
-    from cli.replays import plan_replay, send_again, show_outcome
+    from cli.operating.replays import plan_replay, send_again, show_outcome
 
     plan = plan_replay([_asked_id()])
     for sentence in plan.warnings:

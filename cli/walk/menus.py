@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rich.panel import Panel
 from rich.text import Text
 
-from cli.output import ExitCode, Failure, Output, printable
+from cli.terminal.output import ExitCode, Failure, Output, printable
 from cli.walk.questions import Back, ask_one_of, complain, tell
 
 #: What an entry does; ``None`` for the one that leaves the menu.

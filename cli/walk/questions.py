@@ -1,7 +1,7 @@
 """What the walk asks: questions at a terminal, lines of standard input everywhere else; a bad answer is asked again.
 
-Other than the questions of a command (``cli.prompts``), these do not end with the first bad line of a pipe, an empty
-answer goes back to the menu, and all is said on stdout: it is a conversation, and has no other result.
+Other than the questions of a command (``cli.terminal.prompts``), these do not end with the first bad line of a pipe, an
+empty answer goes back to the menu, and all is said on stdout: it is a conversation, and has no other result.
 """
 
 import sys
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from rich.text import Text
 
-from cli.output import ExitCode, Failure, Output, printable
+from cli.terminal.output import ExitCode, Failure, Output, printable
 
 T = TypeVar("T")
 Check = Callable[[str], str]

@@ -1,10 +1,9 @@
 """The beginning of the walk: register with a mailed code, and log in."""
 
-from cli.client import Client, Refused
+from cli.connection.client import Client, Refused
+from cli.development.mailed_codes import verified_registration
 from cli.environments import Environment
-from cli.mailed_codes import verified_registration
-from cli.output import ExitCode, say
-from cli.registrations import (
+from cli.people.registrations import (
     REGISTRATION_OVER,
     checked_code,
     checked_email,
@@ -17,7 +16,8 @@ from cli.registrations import (
     submit_code,
     submit_user,
 )
-from cli.sessions import sign_in
+from cli.people.sessions import sign_in
+from cli.terminal.output import ExitCode, say
 from cli.walk.menus import show_success
 from cli.walk.questions import ask, ask_one_of, ask_secret, complain, tell
 from contracts.refusals import RefusalCode

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from cli.operator_settings import settings_of
-from cli.output import ExitCode, fail
+from cli.operating.operator_settings import settings_of
+from cli.terminal.output import ExitCode, fail
 from contracts.topics import IDENTITY_JOURNAL
 from contracts.users import UserRegistered
 

@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import Callable
 
-from cli.jobs import find_jobs, run_job, show_jobs
-from cli.operations import find_operation, ledger_names, show_operation, show_operations
-from cli.output import fail
-from cli.pages import list_pages, read_pages
-from cli.queues import look, show_queues
+from cli.connection.pages import list_pages, read_pages
+from cli.operating.jobs import find_jobs, run_job, show_jobs
+from cli.operating.queues import look, show_queues
+from cli.people.operations import find_operation, ledger_names, show_operation, show_operations
+from cli.terminal.output import fail
 from cli.walk.dead_letters_menu import dead_letters_menu
 from cli.walk.menus import Menu, show_success
 from cli.walk.questions import Back, ask_for, tell

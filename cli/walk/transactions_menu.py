@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from cli.amounts import checked_amount, read_amount
-from cli.changes import find_undoable, show_taken_back, take_back
-from cli.client import Refused, Unanswered
-from cli.days import read_day
-from cli.naming import short
-from cli.output import show_record, show_table
-from cli.pages import list_pages, read_pages
-from cli.transaction_edits import change_transaction, show_change
-from cli.transaction_entry import submit_transaction
-from cli.transaction_search import find_transaction
-from cli.transaction_tables import label_of, name_of, purpose_of, signed_amount, whole_of
+from cli.books.amounts import checked_amount, read_amount
+from cli.books.changes import find_undoable, show_taken_back, take_back
+from cli.books.naming import short
+from cli.books.transaction_edits import change_transaction, show_change
+from cli.books.transaction_entry import submit_transaction
+from cli.books.transaction_search import find_transaction
+from cli.books.transaction_tables import label_of, name_of, purpose_of, signed_amount, whole_of
+from cli.connection.client import Refused, Unanswered
+from cli.connection.pages import list_pages, read_pages
+from cli.terminal.days import read_day
+from cli.terminal.output import show_record, show_table
 from cli.walk.menus import Menu, show_success
 from cli.walk.questions import ask, ask_for, ask_one_of, ask_yes, complain, tell
 from cli.walk.visit import Visit

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from cli.client import Client, Unanswered
-from cli.event_lines import EventReader
-from cli.ledger_choice import Ledger
-from cli.output import ExitCode, fail
-from cli.pages import list_pages, read_pages
+from cli.books.event_lines import EventReader
+from cli.books.ledger_choice import Ledger
+from cli.connection.client import Client, Unanswered
+from cli.connection.pages import list_pages, read_pages
+from cli.terminal.output import ExitCode, fail
 from contracts.accounts import AccountKind
 
 #: So long nothing may come while there is more to come; a sign of life comes every 15 seconds only.

@@ -3,11 +3,11 @@
 import os
 from dataclasses import dataclass
 
-from cli.client import Client
+from cli.books.ledger_choice import Ledger, personal_ledger
+from cli.connection.client import Client
+from cli.connection.servers import local_server
 from cli.environments import Environment
-from cli.ledger_choice import Ledger, personal_ledger
-from cli.output import Failure
-from cli.servers import local_server
+from cli.terminal.output import Failure
 
 #: What names an operator's servers where they are not those of the local stack.
 _NAMED_BY = ("CASH_KAFKA_BOOTSTRAP_SERVERS", "CASH_REDIS_HOST", "CASH_USERS_DB_HOST", "CASH_LEDGER_DB_HOST")

@@ -3,12 +3,12 @@
 import contextlib
 import threading
 
-from cli.client import Client
-from cli.credentials import credentials_file
-from cli.endings import ended_in_order
+from cli.connection.client import Client
+from cli.connection.credentials import credentials_file
 from cli.environments import Environment
-from cli.output import ExitCode
-from cli.sessions import end_session
+from cli.people.sessions import end_session
+from cli.terminal.endings import ended_in_order
+from cli.terminal.output import ExitCode
 from cli.walk.auth_menu import auth_menu
 from cli.walk.data_menu import data_menu
 from cli.walk.menus import Menu, SessionOver

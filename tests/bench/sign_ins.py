@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-from cli.mailed_codes import code_in
+from cli.development.mailed_codes import code_in
 from tests.bench.http_load import HOST, ask, request_bytes
 from tests.bench.sizes import Sizes
 from tests.bench.system import System

@@ -10,8 +10,8 @@ from unittest import mock
 
 import httpx
 
-from cli.client import API
-from cli.credentials import Credentials, PrivateFile, Session
+from cli.connection.client import API
+from cli.connection.credentials import Credentials, PrivateFile, Session
 from tests.builders.terminal import Ended, Terminal
 
 URL = "http://127.0.0.1:9"
@@ -83,7 +83,7 @@ def an_api(folder: Path) -> Iterator[Api]:
     file = PrivateFile(folder / "credentials.json")
     with file.changing(Credentials) as credentials:
         credentials.at(URL).session = session
-    with mock.patch("cli.client._PAUSES_S", ()):
+    with mock.patch("cli.connection.client._PAUSES_S", ()):
         yield Api(Terminal({"CASH_CONFIG_HOME": str(folder), "CASH_URL": URL, "CASH_HOME": str(folder)}))
 
 

@@ -19,7 +19,7 @@ from beancount.core.data import Directives
 from beancount.core.prices import build_price_map
 from beancount.ops.summarize import balance_by_account
 
-from cli.plain_text_books import FIRST_DAY, beancount_name, beancount_text
+from cli.books.plain_text_books import FIRST_DAY, beancount_name, beancount_text
 from contracts.accounts import AccountChanged, AccountKind, AccountOpened
 from contracts.messages import JournalEntry
 from contracts.money import format_minor

@@ -14,7 +14,7 @@ from unittest import mock
 
 import psutil
 
-from cli.programs import Answer
+from cli.connection.programs import Answer
 from tests.builders import fake_kubectl
 
 WITHIN_S = 20.0

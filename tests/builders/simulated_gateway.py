@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import httpx
 
-from cli.client import API
+from cli.connection.client import API
 from tests.builders.api import URL, a_problem
 from tests.builders.terminal import Ended, Terminal
 

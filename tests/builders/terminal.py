@@ -20,10 +20,10 @@ from uuid import uuid4
 
 import pytest
 
+from cli.development.mailed_codes import code_in
 from cli.kubernetes.main import main as k8s_main
-from cli.mailed_codes import code_in
 from cli.main import main
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from infra.local.plan import passed_on
 from infra.local.stack import LocalStack
 

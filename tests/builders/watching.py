@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx
 
-from cli.event_lines import Event, EventReader
+from cli.books.event_lines import Event, EventReader
 from tests.builders.gateway import Person
 
 WITHIN_S = 20.0

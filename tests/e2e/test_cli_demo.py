@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from cli import demo as demo_module
-from cli import mailed_codes
-from cli.output import ExitCode
+from cli.development import demo as demo_module
+from cli.development import mailed_codes
+from cli.terminal.output import ExitCode
 from infra.local.ports import read_ports
 from infra.local.stack import LocalStack
 from tests.builders.terminal import PASSWORD, Terminal, a_terminal

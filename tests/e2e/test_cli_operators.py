@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from contracts import topics
 from contracts.messages import Source
 from infra.kafka.producer import Record

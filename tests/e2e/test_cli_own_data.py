@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from beancount.ops.summarize import balance_by_account
 
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from infra.local.stack import LocalStack
 from tests.builders.beancount import load
 from tests.builders.terminal import PASSWORD, WITHIN_S, Terminal, a_terminal, register, sign_in

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from infra.local.stack import LocalStack
 from tests.builders.terminal import PASSWORD, WITHIN_S, Terminal, a_terminal, register, sign_in
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from infra.local.stack import LocalStack
 from tests.builders.terminal import Screen, Terminal, a_terminal
 

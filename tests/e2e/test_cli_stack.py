@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from infra.local.home import Home, locked
 from infra.local.orphans import find_orphans
 from infra.local.plan import EVERYTHING

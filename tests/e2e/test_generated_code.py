@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from cli.openapi import CLIENT_PACKAGE, SERVER_PACKAGE
-from cli.output import ExitCode
+from cli.generation.openapi import CLIENT_PACKAGE, SERVER_PACKAGE
+from cli.terminal.output import ExitCode
 from infra.local.stack import LocalStack
 from tests.builders.terminal import PASSWORD, Terminal, a_terminal, register
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from infra.local.stack import LocalStack
 from tests.builders.terminal import Terminal, a_terminal
 

@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from infra.local.doctor import examine
 from infra.local.home import StackError
 from infra.local.orphans import find_orphans

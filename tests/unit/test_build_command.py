@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import build
-from cli.image_tags import default_tag, repository_in
-from cli.output import ExitCode, Failure
+from cli.images import build
+from cli.images.image_tags import default_tag, repository_in
+from cli.terminal.output import ExitCode, Failure
 from infra.local import processes
 from infra.version import own_version
 from tests.builders.machines import Machine, a_machine
@@ -219,4 +219,4 @@ def test_the_tag_says_the_commit_and_changed_files_never_have_the_tag_of_others(
 
 
 def test_the_project_of_a_build_is_this_one() -> None:
-    assert (processes.PROJECT / "cli" / "build.py").samefile(build.__file__)
+    assert (processes.PROJECT / "cli" / "images" / "build.py").samefile(build.__file__)

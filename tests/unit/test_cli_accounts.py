@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cli.output import ExitCode
-from cli.totals import Period, first_day
+from cli.books.totals import Period, first_day
+from cli.terminal.output import ExitCode
 from tests.builders.api import ACCOUNT, TRANSACTION, Api, a_page, a_problem, an_account, an_api, cells
 
 OTHER = "bbbbbbbb-0000-4000-8000-000000000002"

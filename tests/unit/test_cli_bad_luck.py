@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.credentials import Credentials, PrivateFile
-from cli.output import ExitCode
+from cli.connection.credentials import Credentials, PrivateFile
+from cli.terminal.output import ExitCode
 from infra.version import own_version
 from tests.builders.api import URL, Api, a_page, a_problem, a_transaction, an_api
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from tests.builders.api import (
     ACCOUNT,
     TRANSACTION,

@@ -13,8 +13,8 @@ from unittest import mock
 import httpx
 import pytest
 
-from cli.output import ExitCode, Failure
-from cli.whole_files import whole_file
+from cli.terminal.output import ExitCode, Failure
+from cli.terminal.whole_files import whole_file
 from tests.builders.api import (
     ACCOUNT,
     LEDGER,

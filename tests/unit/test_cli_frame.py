@@ -15,10 +15,10 @@ import pytest
 from rich.text import Text
 
 from cli.commands import PANELS, app, commands_of
-from cli.csv_rows import rows_of, write_rows
 from cli.frame import Command, Group
 from cli.help_pages import parted
-from cli.output import ExitCode, show_table
+from cli.terminal.csv_rows import rows_of, write_rows
+from cli.terminal.output import ExitCode, show_table
 from infra.telemetry.traces import trace_id_of
 from infra.version import own_version
 from tests.builders.api import ACCOUNT, LEDGER, TRANSACTION, URL, Api, a_page, a_transaction, an_account, an_api
@@ -349,7 +349,7 @@ def test_a_pipe_has_colours_only_where_they_are_wanted(
 
 #: Prints a table of so many rows.
 PROGRAM = """if True:
-    from cli.output import Form, show_table, showing
+    from cli.terminal.output import Form, show_table, showing
     with showing(Form.TABLE, pages=True):
         show_table(["n"], [[number] for number in range({})])
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from tests.builders.api import LEDGER, USER, Api, a_page, a_problem, an_api, cells
 
 HOME = "dddddddd-0000-4000-8000-000000000001"

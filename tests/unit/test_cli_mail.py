@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.mailbox import list_mails
-from cli.mailed_codes import code_in
-from cli.output import ExitCode
-from cli.servers import Server
+from cli.connection.servers import Server
+from cli.development.mailbox import list_mails
+from cli.development.mailed_codes import code_in
+from cli.terminal.output import ExitCode
 from tests.builders.terminal import Terminal
 
 URL = "http://127.0.0.1:9"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from tests.builders.api import LEDGER, TRANSACTION, Api, a_page, a_transaction, an_api, cells
 
 OPERATION = "0b5e0000-0000-4000-8000-000000000001"

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from cli import output
 from cli.commands import app
-from cli.output import ExitCode
+from cli.terminal import output
+from cli.terminal.output import ExitCode
 from infra.local.home import StackError
 
 
@@ -62,7 +62,7 @@ def printing(statement: str, **environment: str) -> subprocess.Popen[str]:
     """Run a statement as a command of its own, its output in pipes."""
     program = f"""if True:
         from cli.commands import app
-        from cli.output import guard, open_streams, say, show_json, show_table
+        from cli.terminal.output import guard, open_streams, say, show_json, show_table
         open_streams()
         guard(lambda: {statement})
     """
@@ -100,7 +100,7 @@ def test_a_reader_that_left_is_no_error(statement: str) -> None:
 def test_that_a_reader_left_is_an_error_a_caller_can_leave_aside() -> None:
     program = """if True:
         import contextlib, sys
-        from cli.output import note, say
+        from cli.terminal.output import note, say
         for speak in (say, note):
             with contextlib.suppress(OSError):
                 speak("nobody hears this")

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.output import ExitCode
-from cli.rates import read_rates
+from cli.books.rates import read_rates
+from cli.terminal.output import ExitCode
 from tests.builders.api import Api, a_page, an_api, cells
 
 HEADER = "date,currency,quote,rate"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cli.credentials import Credentials, PrivateFile
-from cli.output import ExitCode
+from cli.connection.credentials import Credentials, PrivateFile
+from cli.terminal.output import ExitCode
 from tests.builders.api import URL, Api, a_problem, an_api, cells
 
 PHONE, LAPTOP = "aaaaaaaa-0000-4000-8000-000000000001", "aaaaaaab-0000-4000-8000-000000000002"

@@ -12,10 +12,10 @@ from unittest import mock
 import httpx
 import pytest
 
-from cli.output import ExitCode
 from cli.simulation import http_run
 from cli.simulation.patience import Patience
 from cli.simulation.people import people
+from cli.terminal.output import ExitCode
 from tests.builders.api import a_problem
 from tests.builders.simulated_gateway import SimulatedGateway
 
@@ -26,7 +26,7 @@ RUN = ("-u", "3", "-t", "2", "-x", "5", "--json")
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[SimulatedGateway]:
-    with mock.patch("cli.client._PAUSES_S", ()), mock.patch("cli.simulation.patience._PAUSE_S", 0.01):
+    with mock.patch("cli.connection.client._PAUSES_S", ()), mock.patch("cli.simulation.patience._PAUSE_S", 0.01):
         yield SimulatedGateway(tmp_path)
 
 

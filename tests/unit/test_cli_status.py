@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cli.status import show_status, why_not_ready
+from cli.operating.status import show_status, why_not_ready
 from infra.local.plan import EVERYTHING
 from infra.local.status import ProcessStatus, StackStatus
 

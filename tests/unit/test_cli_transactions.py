@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.filters import filter_word
-from cli.output import ExitCode, Failure
-from cli.transaction_entry import read_splits
+from cli.books.filters import filter_word
+from cli.books.transaction_entry import read_splits
+from cli.terminal.output import ExitCode, Failure
 from tests.builders.api import LEDGER, TRANSACTION, Api, a_change, a_page, a_problem, a_transaction, an_api, cells
 
 OTHER = "3f2a91bc-0000-4000-8000-000000000002"

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from cli import client as client_module
-from cli.client import Client, Refused, Unanswered
-from cli.credentials import Credentials, PrivateFile, Session
-from cli.output import ExitCode, Failure
-from cli.servers import Server
+from cli.connection import client as client_module
+from cli.connection.client import Client, Refused, Unanswered
+from cli.connection.credentials import Credentials, PrivateFile, Session
+from cli.connection.servers import Server
+from cli.terminal.output import ExitCode, Failure
 
 URL = "http://cash.test"
 Step = httpx.Response | Exception
@@ -263,7 +263,7 @@ def test_a_renewal_the_server_could_not_decide_is_tried_again_at_once(
 ) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(client_module, "_LONGEST_PAUSE_S", 5.0)
-    monkeypatch.setattr("cli.client.time.sleep", pauses.append)
+    monkeypatch.setattr("cli.connection.client.time.sleep", pauses.append)
     busy = a_problem(503, headers={"Retry-After": "2"})
     client, _ = client_of(busy, a_refresh(2), OK, session=a_session(expires_in_s=5))
 

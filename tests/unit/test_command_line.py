@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cli import client as client_module
 from cli.commands import app
-from cli.credentials import Credentials, Session, credentials_file
+from cli.connection import client as client_module
+from cli.connection.credentials import Credentials, Session, credentials_file
+from cli.connection.servers import Server
 from cli.main import main
-from cli.output import MEANINGS, ExitCode
-from cli.servers import Server
+from cli.terminal.output import MEANINGS, ExitCode
 
 
 class Ended(NamedTuple):
@@ -285,7 +285,7 @@ def test_an_interrupted_command_says_so(cash: Cash, monkeypatch: pytest.MonkeyPa
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.sessions.ask", interrupt)
+    monkeypatch.setattr("cli.people.sessions.ask", interrupt)
     monkeypatch.setenv("CASH_URL", "http://127.0.0.1:9")
 
     assert cash("login").code == ExitCode.INTERRUPTED
@@ -295,7 +295,7 @@ def test_a_defect_is_one_sentence(cash: Cash, monkeypatch: pytest.MonkeyPatch) -
     def break_down(*_: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("cli.sessions.connect", break_down)
+    monkeypatch.setattr("cli.people.sessions.connect", break_down)
 
     ended = cash("whoami")
     assert ended.code == ExitCode.DEFECT
@@ -442,8 +442,8 @@ def default_server() -> str | None:
 def test_signing_in_by_url_and_nothing_else_chooses_the_server_of_later_commands(
     cash: Cash, nowhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.sessions.sign_in", lambda *_: a_session())
-    monkeypatch.setattr("cli.registrations.request_registration", lambda *_: "r")
+    monkeypatch.setattr("cli.people.sessions.sign_in", lambda *_: a_session())
+    monkeypatch.setattr("cli.people.registrations.request_registration", lambda *_: "r")
 
     registered = cash("register", "ann@example.org", "--time-zone", "UTC", "--url", nowhere)
     assert registered.code == ExitCode.OK
@@ -480,7 +480,7 @@ def test_a_machine_that_does_not_know_its_time_zone_has_utc(
         asked.append(time_zone)
         return "r"
 
-    monkeypatch.setattr("cli.registrations.request_registration", request)
+    monkeypatch.setattr("cli.people.registrations.request_registration", request)
     monkeypatch.setattr("tzlocal.get_localzone_name", lambda: None)
 
     assert cash("register", "ann@example.org", "--currency", "EUR", "--url", nowhere).code == ExitCode.OK

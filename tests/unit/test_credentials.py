@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.credentials import Credentials, PendingRegistration, PrivateFile, credentials_file
-from cli.output import Failure
+from cli.connection.credentials import Credentials, PendingRegistration, PrivateFile, credentials_file
+from cli.terminal.output import Failure
 
 
 def a_file(folder: Path) -> PrivateFile:

@@ -9,12 +9,21 @@ import jwt
 import pytest
 from aiokafka import TopicPartition
 
-from cli.dead_letter_search import Letter, Search, Sources, Wanted, count_kinds, find_letters, find_newest, read_letter
-from cli.dead_letter_tables import advice, letter_as_json
-from cli.dead_letter_views import Opened, Standing, kind_of, standing_of
-from cli.dead_letters import read_id
-from cli.output import Failure
-from cli.replays import Fate, Outcome, Plan, Replayed
+from cli.operating.dead_letter_search import (
+    Letter,
+    Search,
+    Sources,
+    Wanted,
+    count_kinds,
+    find_letters,
+    find_newest,
+    read_letter,
+)
+from cli.operating.dead_letter_tables import advice, letter_as_json
+from cli.operating.dead_letter_views import Opened, Standing, kind_of, standing_of
+from cli.operating.dead_letters import read_id
+from cli.operating.replays import Fate, Outcome, Plan, Replayed
+from cli.terminal.output import Failure
 from contracts.dead_letters import DEFECT, MALFORMED, Label, label_headers, read_label, read_source, replay_headers
 from contracts.errors import MalformedMessage
 from contracts.messages import OperationState, Source

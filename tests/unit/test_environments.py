@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from cli.environments import ComposeServer, find_environment
-from cli.output import ExitCode, Failure
+from cli.terminal.output import ExitCode, Failure
 from tests.builders.machines import WITHIN_S, Machine, a_machine, a_thing, is_alive, wait_until
 
 DEPLOYED = a_thing("Namespace", "cash-flow") | a_thing("Service", "gateway", spec={"ports": [{"port": 80}]})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.event_lines import Event, EventReader
+from cli.books.event_lines import Event, EventReader
 
 
 def read(text: str, *, last_id: str = "") -> tuple[list[Event], EventReader]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.generated_files import GeneratedFiles
-from cli.output import Failure
+from cli.generation.generated_files import GeneratedFiles
+from cli.terminal.output import Failure
 
 
 def write(folder: Path, whole: tuple[str, ...] = (), **texts: str) -> list[str]:

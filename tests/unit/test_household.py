@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.household import entries_until
+from cli.development.household import entries_until
 from contracts.money import to_minor
 from contracts.text import IDEMPOTENCY_KEY_LENGTH_MAX
 

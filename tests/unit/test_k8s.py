@@ -14,7 +14,7 @@ import pytest
 
 from cli.kubernetes import rollout
 from cli.kubernetes.manifests import STEP
-from cli.output import ExitCode
+from cli.terminal.output import ExitCode
 from infra.local.plan import COMMANDS
 from infra.local.secrets import NAMES
 from tests.builders.machines import Machine, a_machine, a_thing, is_alive

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.log_lines import Renderer
+from cli.operating.log_lines import Renderer
 from infra.local import logs
 from infra.local.home import Home
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cli.log_lines import Renderer
+from cli.operating.log_lines import Renderer
 
 LINE = json.dumps({"event": "ready", "level": "warning", "timestamp": "2026-01-01T10:11:12Z", "port": 1})
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cli import generators
-from cli.generators import find_generators
-from cli.output import ExitCode, Failure
-from cli.programs import Answer
-from cli.route_stubs import annotation, stubs_of
+from cli.connection.programs import Answer
+from cli.generation import generators
+from cli.generation.generators import find_generators
+from cli.generation.route_stubs import annotation, stubs_of
+from cli.terminal.output import ExitCode, Failure
 from tests.builders.terminal import Terminal
 
 

@@ -17,7 +17,7 @@ from beancount.ops.summarize import balance_by_account
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.plain_text_books import Names, beancount_lines, beancount_name, hledger_lines, hledger_name
+from cli.books.plain_text_books import Names, beancount_lines, beancount_name, hledger_lines, hledger_name
 from contracts.accounts import AccountKind
 from tests.builders.api import a_transaction
 from tests.builders.beancount import load

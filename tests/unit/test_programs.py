@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.output import ExitCode, Failure
-from cli.programs import Answer, ask, shown
+from cli.connection.programs import Answer, ask, shown
+from cli.terminal.output import ExitCode, Failure
 from tests.builders.machines import is_alive, wait_until
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.household import SAVINGS
-from cli.output import Failure
+from cli.development.household import SAVINGS
 from cli.simulation.people import checked_seed, last_day_of, new_seed, people
+from cli.terminal.output import Failure
 from contracts.money import to_minor
 from contracts.text import IDEMPOTENCY_KEY_PATTERN, is_mailbox
 from contracts.transactions import TransactionKind

@@ -8,10 +8,10 @@ from unittest import mock
 
 import pytest
 
-from cli.client import Refused, Unanswered
-from cli.output import ExitCode, Failure
+from cli.connection.client import Refused, Unanswered
 from cli.simulation import patience as patience_module
 from cli.simulation.patience import GaveUp, Patience, Stopped
+from cli.terminal.output import ExitCode, Failure
 
 LOST = Unanswered("it does not answer any more", ExitCode.UNREACHABLE)
 NOT_READY = Failure("the local stack does not answer", ExitCode.NOT_READY)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from cli.output import ExitCode, Failure
 from cli.simulation.accounting import Counts, Verdict
 from cli.simulation.following import Sample
 from cli.simulation.highest_rate import Attempt
@@ -20,6 +19,7 @@ from cli.simulation.kafka_summary import show_summary
 from cli.simulation.report import as_html, as_json, check_files, write_reports
 from cli.simulation.schedules import Schedule
 from cli.simulation.sending import Stage
+from cli.terminal.output import ExitCode, Failure
 
 
 def a_result(**changes: Any) -> Result:

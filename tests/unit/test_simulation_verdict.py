@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from cli.household import Entry
+from cli.development.household import Entry
 from cli.simulation.people import people
 from cli.simulation.tally import Outcome
 from cli.simulation.verdict import Fault, Findings, Sent, examine

@@ -6,9 +6,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cli.amounts import TypedAmount, checked_amount, checked_rate, checked_signed_amount, one_currency, read_amount
-from cli.days import read_calendar_day, read_day, read_moment
-from cli.output import ExitCode, Failure
+from cli.books.amounts import (
+    TypedAmount,
+    checked_amount,
+    checked_rate,
+    checked_signed_amount,
+    one_currency,
+    read_amount,
+)
+from cli.terminal.days import read_calendar_day, read_day, read_moment
+from cli.terminal.output import ExitCode, Failure
 
 NOW = datetime(2026, 3, 1, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 

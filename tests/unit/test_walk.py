@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.client import Client
-from cli.output import ExitCode
+from cli.connection.client import Client
+from cli.terminal.output import ExitCode
 from tests.builders.api import LEDGER, USER, Api, a_change, a_page, a_problem, a_transaction, an_api
 
 SIGNED_IN = {

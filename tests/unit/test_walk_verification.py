@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cli.output import Failure
+from cli.terminal.output import Failure
 from cli.walk.verification import Folded, Stored, differences
 
 ANN, BEN = "ann", "ben"

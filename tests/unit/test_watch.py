@@ -8,14 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
-from cli import client as client_module
-from cli import watch as watch_module
-from cli.client import Client
-from cli.credentials import Credentials, PrivateFile
-from cli.ledger_choice import Ledger
-from cli.output import ExitCode, Failure
-from cli.servers import Server
-from cli.watch import follow
+from cli.books import watch as watch_module
+from cli.books.ledger_choice import Ledger
+from cli.books.watch import follow
+from cli.connection import client as client_module
+from cli.connection.client import Client
+from cli.connection.credentials import Credentials, PrivateFile
+from cli.connection.servers import Server
+from cli.terminal.output import ExitCode, Failure
 from tests.unit.test_client import a_problem, a_refresh, a_session
 
 URL = "http://cash.test"

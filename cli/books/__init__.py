@@ -1,0 +1,1 @@
+"""Commands about money: transactions, accounts, statements, rates, ledgers and their members."""

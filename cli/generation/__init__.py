@@ -1,0 +1,1 @@
+"""Documents, clients and servers generated from the contracts."""

@@ -1,0 +1,1 @@
+"""Commands of the operator: the local stack, jobs, queues, dead letters, the books as a whole."""

@@ -1,0 +1,65 @@
+"""Log lines of many processes on one terminal: a coloured name before each, JSON told in words."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from cli.terminal.output import Output, printable
+
+_COLOURS = (
+    "cyan",
+    "green",
+    "magenta",
+    "blue",
+    "yellow",
+    "bright_cyan",
+    "bright_green",
+    "bright_magenta",
+    "bright_blue",
+)
+_LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
+# Told in front of the line or by its prefix already.
+_TOLD = ("event", "level", "timestamp", "logger", "process", "exception", "color_message")
+
+
+class Renderer:
+    """Writes lines to standard output; colours only at a terminal that has them, for who wants them (NO_COLOR)."""
+
+    def __init__(self, processes: Sequence[str]) -> None:
+        self._width = max((len(name) for name in processes), default=0)
+        self._colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(processes)}
+        output = Output()
+        self._plain = output.no_color or output.color_system is None
+
+    def show(self, process: str, line: str) -> None:
+        """Write one logged line, or several where a sentence has more."""
+        prefix = self._styled(f"{process:<{self._width}} |", self._colours.get(process, "white"))
+        for part in self._in_words(line).split("\n"):
+            if part.strip():
+                sys.stdout.write(f"{prefix} {part}\n")
+        sys.stdout.flush()
+
+    def _in_words(self, line: str) -> str:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return printable(line)
+        if not isinstance(entry, dict) or "event" not in entry:
+            return printable(line)
+        level = str(entry.get("level", "info"))
+        moment = str(entry.get("timestamp", ""))[11:19]
+        details = " ".join(f"{key}={_short(value)}" for key, value in entry.items() if key not in _TOLD)
+        words = f"{moment} {printable(str(entry['event']))}"
+        told = self._styled(words, _LEVELS[level]) if level in _LEVELS else words
+        dim = self._styled(printable(details), "bright_black") if details else ""
+        exception = printable(str(entry["exception"])) if entry.get("exception") else ""
+        return "\n".join(part for part in (f"{told} {dim}".rstrip(), exception) if part)
+
+    def _styled(self, text: str, colour: str) -> str:
+        return text if self._plain else typer.style(text, fg=colour)
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

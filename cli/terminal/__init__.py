@@ -1,0 +1,1 @@
+"""What people see and type: tables, JSON, CSV, prompts, the pager, files that are written whole."""
