@@ -1,6 +1,7 @@
 """What all tests share: one local stack per session, in a folder and on ports of its own."""
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ from hypothesis import HealthCheck, settings
 from infra.local.plan import Choices
 from infra.local.postgres import remove_postgres
 from infra.local.stack import LocalStack
+
+# Whoever starts the tests in the background (a shell, nohup, a CI) may ignore these, and every process inherits it: the
+# commands that tests interrupt would not hear them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The machine also runs the servers: how long an example took says nothing about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

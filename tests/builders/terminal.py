@@ -44,11 +44,6 @@ class Ended:
         return json.loads(self.out)
 
 
-def _hear_ctrl_c() -> None:
-    """Do in the child as a terminal's shell does: tests run in the background inherit that Ctrl-C is ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Screen:
     """What a command shows at a terminal of its own, where somebody types."""
 
@@ -146,7 +141,6 @@ class Terminal:
             stderr=stderr,
             env={**self.environment, **more},
             start_new_session=True,
-            preexec_fn=_hear_ctrl_c,
         )
 
     def newest_code(self, email: str, *, not_one_of: frozenset[str] = frozenset()) -> str:
