@@ -14,17 +14,23 @@ from infra.local.plan import Choices
 from infra.local.postgres import remove_postgres
 from infra.local.stack import LocalStack
 
-# Whoever starts the tests in the background (a shell, nohup, a CI) may ignore these, and every process inherits it: the
-# commands that tests interrupt would not hear them.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
 # The machine also runs the servers: how long an example took says nothing about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
 # structlog's default draws tracebacks with all local variables: seconds for each, where a test makes twenty of them.
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
+
+
+@pytest.fixture(autouse=True)
+def _hears_ctrl_c() -> None:
+    """Have a test, and what it starts, hear Ctrl-C and hang-ups.
+
+    Whoever started the tests in the background (a shell, nohup, a CI) may ignore them, which every process inherits; an
+    earlier test may have left a handler of its own.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from tests.builders.histories import Household
 
 HISTORIES = 40
 LENGTH = 70
+#: One in ten histories merges accounts: forty by chance may have none. Another generator needs another seed here.
+WITH_A_MERGE = 11
 
 
 def a_journal(seed: int) -> tuple[UUID, list[JournalEntry]]:
@@ -38,7 +40,7 @@ def test_beancount_agrees_with_every_history() -> None:
     first = int(os.environ.get("CASH_HISTORY_SEED") or SystemRandom().randrange(10**6))
     print(f"CASH_HISTORY_SEED={first}")
     seen: set[object] = set()
-    for seed in range(first, first + HISTORIES):
+    for seed in (WITH_A_MERGE, *range(first, first + HISTORIES)):
         ledger_id, journal = a_journal(seed)
         books = books_of(journal)
 
