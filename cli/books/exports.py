@@ -21,7 +21,6 @@ from cli.terminal.output import note, telling_progress
 from cli.terminal.whole_files import refuse_in_the_way, whole_file
 
 Transactions = Iterable[Mapping[str, Any]]
-_STDOUT = Path("-")
 
 
 class Format(StrEnum):

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,6 +12,8 @@ import msgspec
 from cli.simulation.accounting import Accounting, Entry
 from cli.simulation.events import Writer
 from contracts import topics
+from contracts.dead_letters import read_label
+from contracts.errors import MalformedMessage
 from contracts.transactions import TransactionRecorded
 from infra.errors import Unavailable
 from infra.kafka.following import Follower, GroupWatch
@@ -84,17 +86,13 @@ class Listener:
         return self._accounting.record(Entry(ledger, entry.operation_id, amount_minor, entry.booked_on.toordinal()))
 
     def _hear_dead_letter(self, record: Any) -> None:
-        event_id = _text(record.headers, "ce_id")
-        number = self._writer.number_of(event_id)
+        number = self._writer.number_of((_header(record.headers, "ce_id") or b"").decode(errors="replace"))
         if number is None:
             return
-        source = (
-            _text(record.headers, "deadletter_topic"),
-            int(_text(record.headers, "deadletter_partition")),
-            int(_text(record.headers, "deadletter_offset")),
-        )
-        cause, reason = (_text(record.headers, name) for name in ("deadletter_cause", "deadletter_reason"))
-        self._accounting.dead_letter(number, source, cause, reason)
+        with contextlib.suppress(MalformedMessage):
+            label = read_label(record.headers)
+            source = (label.source.topic, label.source.partition, label.source.offset)
+            self._accounting.dead_letter(number, source, label.cause, label.reason)
 
 
 class Drain:
@@ -116,7 +114,3 @@ class Drain:
 
 def _header(headers: Iterable[tuple[str, bytes]], name: str) -> bytes | None:
     return next((value for each, value in headers if each == name), None)
-
-
-def _text(headers: Sequence[tuple[str, bytes]], name: str) -> str:
-    return (_header(headers, name) or b"").decode(errors="replace")

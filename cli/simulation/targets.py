@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -58,7 +59,7 @@ class Cast:
         held: list[dict[str, int]] = []
         for place, target in enumerate(self.targets):
             client, path = self._client_of(place), f"/ledgers/{target.ledger_id}/balances"
-            found = patience.until_answered(lambda client=client, path=path: client.call("GET", path)).body  # type: ignore[misc]
+            found = patience.until_answered(partial(client.call, "GET", path)).body
             held.append(
                 {line["account"]["name"]: to_signed_minor(line["amount"], line["currency"]) for line in found["items"]}
             )
