@@ -51,10 +51,10 @@ fmt: setup-dev  ## format the code
 # Without an index address: the lock files name packages and hashes, the machine knows where to fetch them.
 UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
-UV_LOCK := $(UV_COMPILE) pyproject.toml --extra local --extra simulator --extra traces --group build
+UV_LOCK := $(UV_COMPILE) pyproject.toml --extra local --extra simulator --group build
 lock: setup  ## choose versions again: Python packages (needs uv) and the server jars
 	$(UV_LOCK) -o requirements.lock
-	$(UV_LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+	$(UV_LOCK) --extra traces --group dev -c requirements.lock -o requirements-dev.lock
 	$(UV_COMPILE) pyproject.toml --extra traces --group build -c requirements.lock -o requirements-image.lock
 	$(UV_COMPILE) --group generators -o cli/generation/requirements-generators.lock
 	$(BIN)/python -m infra.local.downloads --lock

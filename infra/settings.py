@@ -1,34 +1,46 @@
 """Settings of the adapters, read from the environment; each field says meaning, unit and default.
 
-A secret may also come from a file: ``CASH_REDIS_PASSWORD_FILE=/run/secrets/redis``. A setting without a default that is
-missing refuses the start, by name.
+A setting may also come from a file: one that ``CASH_REDIS_PASSWORD_FILE`` names, or one that is called
+``CASH_REDIS_PASSWORD`` in the folder that ``CASH_SECRETS_FOLDER`` names. A setting without a default that is missing
+refuses the start, by name.
 """
 
 import os
 import ssl
 import sys
 from pathlib import Path
-from typing import Literal, Self, TypeVar
-from urllib.parse import quote
+from typing import Literal, Self, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+#: Names the folder whose files are settings: what a container is given as its secrets.
+SECRETS_FOLDER = "CASH_SECRETS_FOLDER"
+
 
 class _FileSource(EnvSettingsSource):
-    """Reads ``NAME_FILE`` where ``NAME`` itself is not set."""
+    """Reads the file that ``NAME_FILE`` names, else ``NAME`` in the folder of secrets, where ``NAME`` is not set."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
         value, key, is_complex = super().get_field_value(field, field_name)
-        path = os.environ.get(f"{self.env_prefix}{field_name}_FILE".upper())
-        if value is None and path:
-            value = Path(path).read_text(encoding="utf-8").strip()
+        name = f"{self.env_prefix}{field_name}".upper()
+        if value is None and (path := _file_of(name)):
+            value = path.read_text(encoding="utf-8").strip()
         return value, key, is_complex
 
 
+def _file_of(name: str) -> Path | None:
+    if named := os.environ.get(f"{name}_FILE"):
+        return Path(named)
+    folder = os.environ.get(SECRETS_FOLDER)
+    path = Path(folder, name) if folder else None
+    return path if path and path.is_file() else None
+
+
 class Settings(BaseSettings):
-    """Base of all settings: the environment, then files named by ``…_FILE``; never the command line or a dotenv."""
+    """Base of all settings: the environment, then files; never the command line or a dotenv."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -45,16 +57,36 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _FileSource(settings_cls)
 
 
+SslMode: TypeAlias = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
+"""libpq's: from ``verify-ca`` on the server's certificate is verified, at ``verify-full`` its name, too."""
+
+
+def tls_context(cafile: Path | None) -> ssl.SSLContext:
+    """Return a TLS context that verifies server and name by these authorities, the system's where there are none.
+
+    Raises:
+        OSError: the file cannot be read; its name is in the error.
+    """
+    try:
+        return ssl.create_default_context(cafile=str(cafile) if cafile else None)
+    except OSError as error:
+        raise OSError(f"certificate authorities {cafile}: {error.strerror or error}") from error
+
+
 class KafkaSettings(Settings):
     """Where Kafka is and how to prove who we are there (``CASH_KAFKA_…``)."""
 
     model_config = SettingsConfigDict(env_prefix="CASH_KAFKA_")
 
     bootstrap_servers: str = Field(description="host:port, comma-separated.")
-    security_protocol: Literal["PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"] = "SASL_SSL"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    security_protocol: Literal["PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"] = Field(
+        "SASL_SSL", description="Signing in and TLS; without SSL at its end, everything travels in clear."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How we prove the password."
+    )
+    sasl_username: str | None = Field(None, description="Kafka's user; each process has its own. Needed for SASL.")
+    sasl_password: SecretStr | None = Field(None, description="Its password. Needed for SASL.")
     ssl_cafile: Path | None = Field(None, description="Certificate authorities in PEM; absent: the system's.")
     instance_id: str | None = Field(
         None,
@@ -74,20 +106,36 @@ class KafkaSettings(Settings):
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Return the TLS context, or ``None`` where the protocol has no TLS."""
-        if not self.security_protocol.endswith("SSL"):
-            return None
-        return ssl.create_default_context(cafile=str(self.ssl_cafile) if self.ssl_cafile else None)
+        return tls_context(self.ssl_cafile) if self.security_protocol.endswith("SSL") else None
 
 
-class PostgresSettings(Settings):
+class PostgresServerSettings(Settings):
+    """One PostgreSQL server and the role we use there."""
+
+    host: str = Field(description="Name or address of the server.")
+    port: int = Field(5432, description="Its port.")
+    user: str = Field(description="The role we sign in as.")
+    password: SecretStr = Field(description="Its password.")
+    sslmode: SslMode = Field(
+        "prefer", description="As libpq's: only verify-full makes sure who answers; prefer goes on without TLS."
+    )
+    ssl_cafile: Path | None = Field(
+        None, description="Certificate authorities in PEM, for verify-ca and verify-full; absent: the system's."
+    )
+
+    def tls(self) -> ssl.SSLContext | SslMode:
+        """Return what asyncpg takes for ``ssl``: a context where the certificate is verified, else the mode."""
+        if self.sslmode not in ("verify-ca", "verify-full"):
+            return self.sslmode
+        context = tls_context(self.ssl_cafile)
+        context.check_hostname = self.sslmode == "verify-full"
+        return context
+
+
+class PostgresSettings(PostgresServerSettings):
     """One PostgreSQL database and the role we use there."""
 
-    host: str
-    port: int = 5432
-    name: str
-    user: str
-    password: SecretStr
-    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    name: str = Field(description="Of the database.")
     pool_size: int = Field(8, ge=1, description="Connections at most, per process.")
 
 
@@ -96,7 +144,7 @@ class UsersDatabaseSettings(PostgresSettings):
 
     model_config = SettingsConfigDict(env_prefix="CASH_USERS_DB_")
 
-    name: str = "users"
+    name: str = Field("users", description="Of the database.")
 
 
 class LedgerDatabaseSettings(PostgresSettings):
@@ -104,7 +152,7 @@ class LedgerDatabaseSettings(PostgresSettings):
 
     model_config = SettingsConfigDict(env_prefix="CASH_LEDGER_DB_")
 
-    name: str = "ledger"
+    name: str = Field("ledger", description="Of the database.")
 
 
 class RedisSettings(Settings):
@@ -112,15 +160,19 @@ class RedisSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="CASH_REDIS_")
 
-    host: str
-    port: int = 6379
-    password: SecretStr
-    tls: bool = False
+    host: str = Field(description="Name or address of the server.")
+    port: int = Field(6379, description="Its port.")
+    password: SecretStr = Field(description="Of its default user.")
+    tls: bool = Field(False, description="Whether it is spoken to by TLS; its certificate is verified then.")
+    ssl_cafile: Path | None = Field(None, description="Certificate authorities in PEM; absent: the system's.")
 
     def url(self) -> str:
         """Return the connection URL, password included: hand it to a client, never to a log."""
         scheme = "rediss" if self.tls else "redis"
-        return f"{scheme}://:{quote(self.password.get_secret_value(), safe='')}@{self.host}:{self.port}/0"
+        # Clients and Celery verify the certificate without being told; Celery wants to be told.
+        verified = {"ssl_cert_reqs": "required"} | ({"ssl_ca_certs": str(self.ssl_cafile)} if self.ssl_cafile else {})
+        query = f"?{urlencode(verified)}" if self.tls else ""
+        return f"{scheme}://:{quote(self.password.get_secret_value(), safe='')}@{self.host}:{self.port}/0{query}"
 
 
 class SmtpSettings(Settings):
@@ -128,13 +180,24 @@ class SmtpSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="CASH_SMTP_")
 
-    host: str
-    port: int = 25
+    host: str = Field(description="Name or address of the server that takes our mail.")
+    port: int = Field(25, description="Its port.")
     sender: str = Field(description="The From address.")
-    username: str | None = None
-    password: SecretStr | None = None
-    starttls: bool = False
+    username: str | None = Field(None, description="Who signs in there; absent: nobody does.")
+    password: SecretStr | None = Field(None, description="Its password.")
+    security: Literal["none", "starttls", "tls"] = Field(
+        "none", description="Whether to go on by TLS (usual at port 587), or to begin with it (465)."
+    )
+    ssl_cafile: Path | None = Field(None, description="Certificate authorities in PEM; absent: the system's.")
     timeout_s: float = Field(5.0, gt=0, lt=8, description="Of one try; below the mail lease of 8 s.")
+
+    @model_validator(mode="after")
+    def _signs_in_privately(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password are needed together")
+        if self.username is not None and self.security == "none":
+            raise ValueError("security must be starttls or tls to sign in: the password would travel in clear")
+        return self
 
 
 class HttpSettings(Settings):
@@ -142,8 +205,8 @@ class HttpSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="CASH_HTTP_")
 
-    host: str = "127.0.0.1"
-    port: int
+    host: str = Field("127.0.0.1", description="Address to listen at; 0.0.0.0 in a container.")
+    port: int = Field(description="Port to listen at.")
 
 
 class LogSettings(Settings):
@@ -151,7 +214,23 @@ class LogSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="CASH_LOG_")
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is less is left out.")
+    format: Literal["json", "text"] = Field("json", description="One JSON object a line, or a line for people.")
+
+
+class TraceSettings(Settings):
+    """Where spans go (``CASH_TRACES_…``)."""
+
+    model_config = SettingsConfigDict(env_prefix="CASH_TRACES_")
+
+    endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/]+(/[^\s]*)?)?$",
+        description="The collector's address for OTLP over HTTP, such as http://jaeger:4318; empty: no traces.",
+    )
+    sample_ratio: float = Field(
+        1.0, ge=0, le=1, description="Share of the traces to record; those that begin elsewhere too."
+    )
 
 
 S = TypeVar("S", bound=Settings)

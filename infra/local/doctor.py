@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import asyncpg
 from packaging.requirements import Requirement
 
+from infra.deployment.secrets import LOCAL_NAMES
 from infra.local.downloads import find_java, find_postgres, is_as_locked, jar_path, locked_jars, redis_path
-from infra.local.environment import Environments
+from infra.local.environment import local_recipes
 from infra.local.home import Home, StackError, cache_folder
 from infra.local.orphans import find_orphans
 from infra.local.ports import PREFERRED, is_free, read_ports
 from infra.local.postgres import postgres_folder
 from infra.local.processes import PROJECT
-from infra.local.secrets import NAMES, read_secrets
+from infra.local.secrets import read_secrets
 from infra.local.state import Condition, is_running, read_state
 from infra.local.status import look
 
@@ -167,7 +168,7 @@ def _secrets(home: Home) -> Iterator[Finding]:
         return
     mode = home.secrets.stat().st_mode & 0o777
     yield Finding("secrets file", mode == 0o600, f"mode {mode:04o}", f"chmod 600 {home.secrets}")
-    missing = set(NAMES) - set(read_secrets(home))
+    missing = set(LOCAL_NAMES) - set(read_secrets(home))
     yield Finding(
         "secrets",
         not missing,
@@ -199,13 +200,13 @@ def _migrations(home: Home) -> Iterator[Finding]:
         yield Finding("migrations", True, f"not checked, {said}")
         return
     # Imported here, because only these checks need the servers' client libraries.
-    from infra.postgres.migrate import newest_revision
+    from infra.postgres.revisions import newest_revision
 
-    environments = Environments(read_secrets(home), read_ports(home))
+    recipes = local_recipes(home)
     for database in DATABASES:
         newest = newest_revision(database)
         try:
-            current = asyncio.run(_revision(environments.database(database, "migrator"), database))
+            current = asyncio.run(_revision(recipes.database(database, "migrator"), database))
         except (OSError, asyncpg.PostgresError) as error:
             yield Finding(f"{database} database", False, f"does not answer: {error}", "cash logs postgres")
             continue
@@ -239,7 +240,7 @@ def _books(home: Home) -> Iterator[Finding]:
     from infra.settings import LedgerDatabaseSettings
 
     async def check() -> list[str]:
-        given = Environments(read_secrets(home), read_ports(home)).database("ledger", "consumer")
+        given = local_recipes(home).database("ledger", "consumer")
         settings = {name.removeprefix("CASH_LEDGER_DB_").lower(): value for name, value in given.items()}
         database = Database(LedgerDatabaseSettings.model_validate(settings), application="doctor")
         await database.start()
@@ -265,7 +266,7 @@ def _topics(home: Home) -> Iterator[Finding]:
     from infra.kafka.topics import examine_topics
     from infra.settings import KafkaSettings
 
-    given = Environments(read_secrets(home), read_ports(home)).kafka("operator")
+    given = local_recipes(home).kafka("operator")
     settings = KafkaSettings.model_validate({name.removeprefix("CASH_KAFKA_").lower(): given[name] for name in given})
     try:
         found = asyncio.run(examine_topics(settings, create=False))
@@ -274,7 +275,7 @@ def _topics(home: Home) -> Iterator[Finding]:
         return
     wrong = [*(f"{name} is missing" for name in found.missing), *found.differences]
     fix = (
-        f"rm {home.run / 'topics.done'}, then cash down and cash up"
+        f"rm {home.run / 'bootstrap-kafka.done'}, then cash down and cash up"
         if found.missing
         else "decide, then change the topic"
     )

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 
+from infra.deployment.secrets import Secrets
 from infra.local.home import Home, StackError, locked
 from infra.local.ports import LOOPBACK
 from infra.local.probes import postgres_probe
 from infra.local.processes import Process, as_user
-from infra.local.secrets import Secrets
 
 SUPERUSER = "postgres"
 # Where root keeps what PostgreSQL's unprivileged user must reach, when the usual folders are closed to it.

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from infra.deployment.secrets import Secrets
 from infra.local.home import Home, write_whole
 from infra.local.ports import LOOPBACK
 from infra.local.probes import redis_probe
 from infra.local.processes import Process, inherited
-from infra.local.secrets import Secrets
 
 
 def redis_process(home: Home, server: Path, port: int, secrets: Secrets) -> Process:

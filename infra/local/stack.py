@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from infra.local.environment import Environments
+from infra.deployment.recipes import Recipes
+from infra.local.environment import local_recipes
 from infra.local.home import Home, Say, StackError
 from infra.local.logs import last_lines
 from infra.local.orphans import end_orphans
@@ -20,7 +21,6 @@ from infra.local.plan import Choices, passed_on, prepare, remembered, supervise
 from infra.local.ports import read_ports
 from infra.local.postgres import remove_postgres
 from infra.local.processes import PROJECT, inherited
-from infra.local.secrets import read_secrets
 from infra.local.state import Condition, Lock, StackState, find_runners, is_running, read_state, sign_lock
 from infra.local.supervisor import hold_file
 
@@ -134,13 +134,13 @@ class LocalStack:
         return read_ports(self.home)
 
     @property
-    def environments(self) -> Environments:
-        """The environments of its processes; they exist from the first start on."""
-        return Environments(read_secrets(self.home), self.ports)
+    def recipes(self) -> Recipes:
+        """What its processes are told; it exists from the first start on."""
+        return local_recipes(self.home)
 
     def environment(self, name: str) -> dict[str, str]:
         """Return the settings of a process or step, to run something in its place."""
-        return self.environments.of(name)
+        return self.recipes.of(name)
 
     def pid(self, name: str) -> int:
         """Return the pid of a process that runs now."""

@@ -12,10 +12,11 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from contracts.topics import TOPICS
+from infra.deployment.recipes import Recipes
 from infra.kafka.connection import connection_arguments
 from infra.kafka.topics import examine_topics
 from infra.local.downloads import Servers, find_servers
-from infra.local.environment import Environments
+from infra.local.environment import local_places
 from infra.local.home import Home, cache_folder
 from infra.local.kafka import kafka_command, prepare_kafka, settings_file
 from infra.local.ports import choose_ports
@@ -65,7 +66,7 @@ def _run_broker(home: Home, servers: Servers) -> Path | None:
     with subprocess.Popen(command, env=inherited(), stdin=subprocess.DEVNULL) as broker:
         try:
             asyncio.run(_until_ready(ports["kafka"]))
-            asyncio.run(_exercise(Environments(secrets, ports).kafka("operator")))
+            asyncio.run(_exercise(Recipes(secrets, local_places(ports)).kafka("administrator")))
             broker.terminate()
             # The JVM writes the cache on its way out, in a second JVM it starts itself.
             broker.wait(_WRITE_WITHIN_S)

@@ -11,7 +11,7 @@ from email.message import EmailMessage
 
 from infra.errors import Unavailable
 from infra.mail.letters import sender_address
-from infra.settings import SmtpSettings
+from infra.settings import SmtpSettings, tls_context
 
 
 class MailRefused(Exception):
@@ -57,13 +57,16 @@ class Mailer:
             raise Unavailable(f"send mail: {error}") from error
         except smtplib.SMTPResponseException as error:
             raise Unavailable(f"send mail: the server answered {error.smtp_code}") from error
-        except (smtplib.SMTPException, OSError) as error:
+        except (smtplib.SMTPServerDisconnected, OSError) as error:
+            raise Unavailable(f"send mail: {error or type(error).__name__}") from error
+        except smtplib.SMTPException as error:
             raise Unavailable(f"send mail: {type(error).__name__}") from error
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
         settings = self._settings
-        server = _Server(settings.host, settings.timeout_s)
+        tls = None if settings.security == "none" else tls_context(settings.ssl_cafile)
+        server = _Server(settings.host, settings.timeout_s, tls if settings.security == "tls" else None)
         # smtplib's time-out is for each read, so a server that trickles could hold us for ever; this ends it all.
         watchdog = threading.Timer(settings.timeout_s, server.cut)
         watchdog.daemon = True
@@ -72,8 +75,8 @@ class Mailer:
             server.connect(settings.host, settings.port)
             if server.sock is not None:
                 server.sock.settimeout(settings.timeout_s)
-            if settings.starttls:
-                server.starttls(context=ssl.create_default_context())
+            if settings.security == "starttls":
+                server.starttls(context=tls)
             if settings.username and settings.password:
                 server.login(settings.username, settings.password.get_secret_value())
             yield server
@@ -94,11 +97,19 @@ def _hand_over(message: EmailMessage, server: smtplib.SMTP) -> None:
 class _Server(smtplib.SMTP):
     """An SMTP connection that is made after it is constructed, so that a watchdog can hold it from the first byte."""
 
-    def __init__(self, host: str, timeout_s: float) -> None:
+    def __init__(self, host: str, timeout_s: float, tls: ssl.SSLContext | None) -> None:
         # A name of our own: smtplib would ask the DNS for it, which can take longer than all the rest. Half the time to
         # connect, because a host can have two addresses (IPv6 and 4) of which the first swallows everything.
         super().__init__(local_hostname=socket.gethostname(), timeout=timeout_s / 2)
-        self._host = host  # starttls() checks the certificate against it; only the constructor would have set it
+        self._host = host  # the certificate is checked against it; only the constructor would have set it
+        self._tls = tls
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """Return the connection that smtplib goes on with; it shakes hands with the first read, which can be cut."""
+        made: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]  # as SMTP_SSL does
+        if self._tls is None:
+            return made
+        return self._tls.wrap_socket(made, server_hostname=host, do_handshake_on_connect=False)
 
     def cut(self) -> None:
         """End the connection from another thread; whoever reads from it gets an error."""

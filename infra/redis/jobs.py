@@ -1,7 +1,6 @@
 """Jobs as Redis knows them: the queue they wait in, when beat asks for each, and how the last runs of each ended."""
 
 import json
-import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -58,7 +57,6 @@ def broker_settings(settings: RedisSettings) -> dict[str, Any]:
     """Return how Celery reaches its broker, for who runs jobs and for who asks for one."""
     return {
         "broker_url": settings.url(),
-        "broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.tls else None,
         "task_default_queue": QUEUE,
         "task_ignore_result": True,
         "task_serializer": "json",

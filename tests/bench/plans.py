@@ -25,7 +25,7 @@ from infra.local.plan import Choices
 from infra.local.postgres import remove_postgres
 from infra.local.processes import PROJECT
 from infra.local.stack import LocalStack
-from infra.postgres.bootstrap import SuperuserSettings, as_superuser, ensure_database
+from infra.postgres.bootstrap import LedgerServerSettings, as_superuser, ensure_database
 from infra.postgres.migrate import migrate
 from infra.settings import LedgerDatabaseSettings, PostgresSettings, UsersDatabaseSettings
 from tests.bench.histories import write_history
@@ -81,7 +81,7 @@ class Answered:
 @asynccontextmanager
 async def databases(stack: LocalStack, transactions: int) -> AsyncIterator[Asking]:
     """Make both databases, with one ledger, beside those of a stack; lend them as the gateway reads them; drop them."""
-    server = settings_from(stack.environment("bootstrap"), SuperuserSettings)
+    server = settings_from(stack.environment("bootstrap-postgres"), LedgerServerSettings)
     readers: dict[str, NotingDatabase] = {}
     async with as_superuser(server) as superuser:
         try:
@@ -90,7 +90,7 @@ async def databases(stack: LocalStack, transactions: int) -> AsyncIterator[Askin
                 await superuser.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
                 await ensure_database(superuser, name, roles_of=which)
                 owner, reader = (
-                    settings_from(stack.environments.database(which, role), settings).model_copy(update={"name": name})
+                    settings_from(stack.recipes.database(which, role), settings).model_copy(update={"name": name})
                     for role in ("migrator", "gateway")
                 )
                 await asyncio.to_thread(migrate, [(owner, which)])
@@ -114,7 +114,7 @@ async def databases(stack: LocalStack, transactions: int) -> AsyncIterator[Askin
 
 async def add_others(stack: LocalStack) -> None:
     """Give as many other ledgers the same accounts and the first transactions."""
-    server = settings_from(stack.environment("bootstrap"), SuperuserSettings)
+    server = settings_from(stack.environment("bootstrap-postgres"), LedgerServerSettings)
     async with as_superuser(server, "plans_ledger") as connection:
         for table, key, condition in _OF_OTHERS:
             columns = await connection.fetchval(_COLUMNS_BUT, table, key)

@@ -81,7 +81,7 @@ class System:
 
     @cached_property
     def kafka(self) -> KafkaSettings:
-        return settings_from(self.stack.environment("topics"), KafkaSettings)
+        return settings_from(self.stack.environment("bootstrap-kafka"), KafkaSettings)
 
     def a_person(self) -> Person:
         """Make somebody up: tokens are signed as the gateway signs them, so nobody has to register."""
@@ -97,7 +97,7 @@ class System:
         return await asyncpg.connect(**self.connection_arguments(role, database))
 
     def connection_arguments(self, role: str, database: str = "ledger", **server: str) -> dict[str, Any]:
-        settings = settings_from(self.stack.environments.database(database, role), LedgerDatabaseSettings)
+        settings = settings_from(self.stack.recipes.database(database, role), LedgerDatabaseSettings)
         return {
             "host": settings.host,
             "port": settings.port,

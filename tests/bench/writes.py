@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from functools import partial
 from itertools import cycle
 
+from infra.deployment.secrets import KAFKA_ADMINISTRATOR
 from tests.bench.http_load import Answers, Side, ask, in_turns, load, request_bytes
 from tests.bench.sizes import Sizes
 from tests.bench.system import Person, System, free_ports, running
@@ -27,8 +28,10 @@ async def measure_writes(system: System, table: Table, sizes: Sizes) -> None:
             pids[port] = beside.enter_context(
                 running("tests.bench.bare_route", kind, str(port), environment={}, port=port)
             )
-        migrator = system.stack.environments.database("ledger", "migrator")
-        settings = system.stack.environment("ledger-consumer") | migrator | {"CASH_HTTP_PORT": str(line)}
+        migrator = system.stack.recipes.database("ledger", "migrator")
+        # It reads and writes a topic of its own, for which there are no rules.
+        kafka = system.stack.recipes.kafka(KAFKA_ADMINISTRATOR)
+        settings = system.stack.environment("ledger-consumer") | kafka | migrator | {"CASH_HTTP_PORT": str(line)}
         settings.pop("CASH_KAFKA_INSTANCE_ID", None)
         pids[line] = beside.enter_context(running("tests.bench.bare_line", "gateway", environment=settings, port=line))
         beside.enter_context(running("tests.bench.bare_line", "consumer", environment=settings))

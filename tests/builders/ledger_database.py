@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from consumers.repositories.books import BooksRepository
 from contracts.messages import LedgerEntry
 from infra.local.stack import LocalStack
-from infra.postgres.bootstrap import SuperuserSettings, as_superuser, ensure_database
+from infra.postgres.bootstrap import LedgerServerSettings, as_superuser, ensure_database
 from infra.postgres.engine import Database
 from infra.postgres.ledger_tables import metadata
 from infra.postgres.migrate import migrate
@@ -47,7 +47,7 @@ class LedgerDatabase:
 async def a_ledger_database(stack: LocalStack) -> AsyncIterator[LedgerDatabase]:
     """Create and migrate a database, lend it, drop it."""
     name = f"ledger_{uuid4().hex[:12]}"
-    async with as_superuser(settings_from(stack.environment("bootstrap"), SuperuserSettings)) as superuser:
+    async with as_superuser(settings_from(stack.environment("bootstrap-postgres"), LedgerServerSettings)) as superuser:
         await ensure_database(superuser, name, roles_of="ledger")
         try:
             owner, user = (

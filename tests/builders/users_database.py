@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 
 from infra.local.stack import LocalStack
-from infra.postgres.bootstrap import SuperuserSettings
+from infra.postgres.bootstrap import UsersServerSettings
 from infra.postgres.engine import Database
 from infra.postgres.migrate import migrate
 from infra.settings import UsersDatabaseSettings
@@ -19,7 +19,7 @@ from tests.builders.settings import settings_from
 async def a_users_database(stack: LocalStack) -> AsyncIterator[Database]:
     """Create and migrate a database, lend it as the consumers' role, drop it."""
     name = f"users_{uuid4().hex[:12]}"
-    server = settings_from(stack.environment("bootstrap"), SuperuserSettings)
+    server = settings_from(stack.environment("bootstrap-postgres"), UsersServerSettings)
     superuser = await asyncpg.connect(
         host=server.host,
         port=server.port,

@@ -354,7 +354,7 @@ async def test_while_the_server_is_down_the_waits_grow_until_the_mail_is_abandon
 
     row = await post.row(registration_id)
     assert (row["state"], row["attempts"]) == ("abandoned", TRIES_MAX)
-    assert row["last_error"] == "send mail: ConnectionRefusedError"
+    assert "refused" in row["last_error"]
     assert sum(RETRY_WAITS_S) < 600
 
 

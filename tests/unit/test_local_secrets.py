@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infra.local.environment import Environments
+from infra.deployment.recipes import Recipes
+from infra.deployment.secrets import LOCAL_NAMES
+from infra.local.environment import local_places
 from infra.local.home import Home, StackError
 from infra.local.ports import PREFERRED
-from infra.local.secrets import NAMES, ensure_secrets, read_secrets
+from infra.local.secrets import ensure_secrets, read_secrets
 
 
 def a_home(folder: Path) -> Home:
@@ -24,7 +26,7 @@ def test_secrets_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path
     made = ensure_secrets(home)
 
     assert home.secrets.stat().st_mode & 0o777 == 0o600
-    assert made.keys() == set(NAMES)
+    assert made.keys() == set(LOCAL_NAMES)
     assert ensure_secrets(home) == made == read_secrets(home)
 
 
@@ -86,20 +88,20 @@ def test_secret_a_newer_version_asks_for_is_added_and_the_others_stay(tmp_path: 
     after = ensure_secrets(home)
 
     assert after.keys() == before.keys()
-    assert {name for name in NAMES if before[name] != after[name]} == {"CASH_KEY_PROOF"}
+    assert {name for name in LOCAL_NAMES if before[name] != after[name]} == {"CASH_KEY_PROOF"}
 
 
 def test_each_process_is_told_only_what_it_needs(tmp_path: Path) -> None:
-    environments = Environments(ensure_secrets(a_home(tmp_path)), PREFERRED)
+    recipes = Recipes(ensure_secrets(a_home(tmp_path)), local_places(PREFERRED))
 
     def holders(setting: str) -> set[str]:
-        names = ["gateway", "identity-consumer", "ledger-consumer", "relay", "celery-worker", "celery-beat", "mailbox"]
-        return {name for name in names if setting in environments.of(name)}
+        names = ["gateway", "identity-consumer", "ledger-consumer", "relay", "celery-worker", "celery-beat"]
+        return {name for name in names if setting in recipes.of(name)}
 
     assert holders("CASH_TOKEN_SIGNING_KEY") == {"gateway"}
     assert holders("CASH_KEY_CODE") == {"identity-consumer", "celery-worker"}
     assert holders("CASH_KEY_SEAL") == {"gateway", "identity-consumer"}
     assert holders("CASH_LEDGER_DB_PASSWORD") == {"gateway", "ledger-consumer", "relay", "celery-worker"}
-    assert holders("CASH_POSTGRES_PASSWORD") == set()
-    assert environments.of("gateway")["CASH_LEDGER_DB_USER"] == "ledger_gateway"
-    assert environments.of("relay")["CASH_KAFKA_SASL_USERNAME"] == "relay"
+    assert holders("CASH_USERS_POSTGRES_PASSWORD") == holders("CASH_LEDGER_POSTGRES_PASSWORD") == set()
+    assert recipes.of("gateway")["CASH_LEDGER_DB_USER"] == "ledger_gateway"
+    assert recipes.of("relay")["CASH_KAFKA_SASL_USERNAME"] == "relay"
