@@ -15,9 +15,10 @@ class Topic:
     """A Kafka topic with the settings it is created with.
 
     ``retention`` of ``None`` keeps records for ever. Kafka deletes closed segments only, so ``segment`` bounds how much
-    longer than its retention a record may stay. What it ``carries``, its ``key`` and which processes it
-    is ``written_by`` and ``read_by`` is for people: the AsyncAPI document and the topic cards show it. ``group`` is the
-    consumer group that takes its records, empty where none does.
+    longer than its retention a record may stay. What it ``carries`` and its ``key`` is for people: the AsyncAPI
+    document and the topic cards show it. By whom it is ``written_by`` and ``read_by``, each a user of Kafka, they show
+    too, and the broker lets nobody else (``infra/kafka/access.py``). ``group`` is the consumer group in which its
+    readers take its records, empty where each reads for itself.
     """
 
     name: str
@@ -55,6 +56,7 @@ IDENTITY_SUBMISSIONS = Topic(
     timedelta(days=7),
     carries="What people ask about registering and signing in, and letters to be written.",
     key="registration or user id",
+    # The operator sends dead letters again.
     written_by=("gateway", "operator"),
     read_by=("identity-consumer",),
     group="identity-consumer",
@@ -64,7 +66,8 @@ LEDGER_SUBMISSIONS = Topic(
     timedelta(days=7),
     carries="What people ask of their books.",
     key="ledger id",
-    written_by=("gateway", "operator"),
+    # The simulator in a person's name too: a cluster that needs none is given no password for it, and has no such user.
+    written_by=("gateway", "operator", "simulator"),
     read_by=("ledger-consumer",),
     group="ledger-consumer",
 )
@@ -74,7 +77,7 @@ LEDGER_BULK = Topic(
     timedelta(days=7),
     carries="The same from imports, each record with a bulk grant: a million rows must not delay a person's one.",
     key="ledger id",
-    written_by=("importer", "operator"),
+    written_by=("importer", "operator", "simulator"),
     read_by=("ledger-consumer",),
     # One of its own, so that a million imported rows do not stand in front of a person's one.
     group="ledger-consumer-bulk",
@@ -86,6 +89,8 @@ IDENTITY_JOURNAL = Topic(
     carries="What was decided about registrations, users and sessions; ids only, no name, no address.",
     key="user or registration id",
     written_by=("relay",),
+    # `cash test` compares it with the stored users.
+    read_by=("operator",),
     max_message_bytes=2 * _MIB,
 )
 LEDGER_JOURNAL = Topic(
@@ -94,7 +99,8 @@ LEDGER_JOURNAL = Topic(
     carries="What was decided about the books, with each ledger's own sequence from 1 without gaps.",
     key="ledger id",
     written_by=("relay",),
-    read_by=("gateway",),
+    # Gateways show what changes. The others look what was recorded: before a start, a rebuild, a verdict.
+    read_by=("gateway", "ledger-consumer", "operator", "simulator"),
     segment=timedelta(days=7),
     max_message_bytes=2 * _MIB,
 )
@@ -108,7 +114,8 @@ _DEAD_LETTERS = {
         carries=f"Records of {source.name} that could not be taken, untouched, each with the reason.",
         key="as the original",
         written_by=source.read_by,
-        read_by=("operator",),
+        # The simulator looks for what it has sent flawed.
+        read_by=("operator", "simulator") if "simulator" in source.written_by else ("operator",),
         max_message_bytes=2 * _MIB,
     )
     for source in SUBMISSION_TOPICS

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,8 +15,9 @@ from aiokafka.partitioner import murmur2
 from prometheus_client import Counter, Histogram
 
 from contracts.topics import TOPICS
-from infra.errors import Unavailable
+from infra.errors import Refused, Unavailable
 from infra.kafka.connection import connection_arguments
+from infra.kafka.refusals import refusal_of
 from infra.settings import KafkaSettings
 from infra.telemetry.logs import get_logger
 
@@ -28,10 +30,15 @@ PUBLISH_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
 PUBLISH_FAILURES = Counter("cash_publish_failures_total", "Sends whose outcome is unknown or that failed.", ["topic"])
+for _topic in TOPICS:
+    PUBLISH_FAILURES.labels(_topic.name)
 PRODUCERS_RECREATED = Counter(
     "cash_producers_recreated_total", "Producers replaced after an out-of-order sequence error."
 )
 
+
+#: How long after a send was refused we count as not ready. Whether it would be now only another send can tell.
+REFUSED_FOR_S = 30.0
 
 _murmur2 = lru_cache(maxsize=10_000)(murmur2)
 
@@ -56,7 +63,7 @@ class Record:
     """A record to be sent. Equal keys go to one partition (murmur2, as in Java clients) and keep their order.
 
     A header may be null: dead letters carry whatever their original had. ``partition`` is for a record that belongs to
-    one, whatever its key says.
+    one, whatever its key says; ``timestamp_ms`` for one that is older than its sending.
     """
 
     topic: str
@@ -64,6 +71,7 @@ class Record:
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
     partition: int | None = None
+    timestamp_ms: int | None = None
 
 
 Acknowledgement: TypeAlias = "asyncio.Future[object]"
@@ -80,6 +88,8 @@ class Producer:
         self._linger_ms = linger_ms
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        #: By topic: what was refused, and when.
+        self._refused: dict[str, tuple[str, float]] = {}
 
     async def start(self) -> None:
         """Connect.
@@ -102,6 +112,7 @@ class Producer:
         Raises:
             Unavailable: not acknowledged within the deadline. The outcome is unknown: it may still arrive, so the
                 sender must try again with the same id.
+            Refused: we may not write there, or not sign in.
             MessageTooLarge: it never will be.
         """
         await self.send_all([record])
@@ -129,7 +140,8 @@ class Producer:
             PUBLISH_FAILURES.labels(topic).inc()
             if isinstance(error, OutOfOrderSequenceNumber):
                 await self._replace(producer)
-            raise Unavailable(f"publish to {topic}") from error
+            raise self._failure(f"publish to {topic}", error, topic) from error
+        self._refused.pop(topic, None)
         return [(each.partition, each.offset) for each in acknowledged]
 
     async def queue(self, records: Sequence[Record]) -> list[Acknowledgement]:
@@ -153,8 +165,11 @@ class Producer:
             await self._replace(self._producer)
 
     async def ping(self) -> None:
-        """Raise ``Unavailable`` unless a broker answers within two seconds."""
+        """Raise ``Unavailable`` unless a broker answers within two seconds, and refused nothing of late."""
         producer = await self._started()
+        earliest = time.monotonic() - REFUSED_FOR_S
+        if refusal := next((refusal for refusal, at in self._refused.values() if at > earliest), None):
+            raise Refused(refusal)
         try:
             async with asyncio.timeout(2):
                 answered = await producer.client.force_metadata_update()
@@ -182,9 +197,17 @@ class Producer:
                 except (KafkaError, TimeoutError, OSError) as error:
                     with contextlib.suppress(Exception):
                         await producer.stop()
-                    raise Unavailable("connect to Kafka") from error
+                    raise self._failure("connect to Kafka", error) from error
                 self._producer = producer
             return self._producer
+
+    def _failure(self, operation: str, error: Exception, topic: str = "") -> Unavailable:
+        """Return what to raise for an error of Kafka's client; what was refused for a topic is remembered a while."""
+        if refusal := refusal_of(error, self._settings, "write"):
+            if topic:
+                self._refused[topic] = refusal, time.monotonic()
+            return Refused(refusal)
+        return Unavailable(operation)
 
     async def _replace(self, broken: AIOKafkaProducer) -> None:
         if self._producer == broken:
@@ -197,7 +220,12 @@ class Producer:
 
 async def _put(producer: AIOKafkaProducer, record: Record) -> Any:
     return await producer.send(
-        record.topic, record.value, key=record.key, headers=record.headers, partition=record.partition
+        record.topic,
+        record.value,
+        key=record.key,
+        headers=record.headers,
+        partition=record.partition,
+        timestamp_ms=record.timestamp_ms,
     )
 
 

@@ -1,19 +1,18 @@
-"""Create the topics that are missing, with explicit settings: ``python -m infra.kafka.topics``. Never changes one."""
+"""The topics of a cluster: those that are missing are created, with explicit settings; none is ever changed."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, for_code
 from aiokafka.protocol.admin import DescribeConfigsResponse_v2
 
 from contracts.topics import TOPICS, Topic
 from infra.errors import Unavailable
-from infra.kafka.connection import connection_arguments
-from infra.settings import KafkaSettings, read
+from infra.kafka.connection import connection_arguments, unavailable
+from infra.settings import KafkaSettings
 
 
 @dataclass
@@ -31,11 +30,9 @@ async def examine_topics(settings: KafkaSettings, *, create: bool) -> TopicsFoun
     Raises:
         Unavailable: Kafka does not answer or refuses.
     """
-    try:
+    with unavailable("examine topics", settings):
         async with asyncio.timeout(30):
             return await _examine(settings, create=create)
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"examine topics: {error or type(error).__name__}") from error
 
 
 async def _examine(settings: KafkaSettings, *, create: bool) -> TopicsFound:
@@ -116,23 +113,3 @@ async def _differences(admin: AIOKafkaAdminClient, topics: Sequence[Topic], sett
                 if has.get(setting) != value
             )
     return differences
-
-
-def main() -> int:
-    """Create missing topics with the settings of the environment; differences are said, not mended."""
-    try:
-        found = asyncio.run(examine_topics(read(KafkaSettings), create=True))
-    except Unavailable as error:
-        print(f"Topics could not be created: {error}", file=sys.stderr)
-        return 1
-    for name in found.created:
-        print(f"{name}: created")
-    for difference in found.differences:
-        print(f"differs: {difference}")
-    if not found.created and not found.differences:
-        print(f"{len(TOPICS)} topics, as they should be")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,12 +9,12 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from pathlib import Path
 
+from infra.deployment.secrets import KAFKA_FIRST_USERS, Secrets
 from infra.local.downloads import Servers
 from infra.local.home import Home, StackError, write_whole
 from infra.local.ports import LOOPBACK
 from infra.local.probes import kafka_probe
 from infra.local.processes import Process, inherited
-from infra.local.secrets import KAFKA_USERS, Secrets
 
 # A record of 1 MiB, a journal or dead letter of 2 MiB with its headers; a topic may allow less, never more.
 RECORD_AT_MOST = 2 * 1024 * 1024 + 64 * 1024
@@ -35,6 +35,8 @@ JVM_OPTIONS: Sequence[str] = (
     # Says "failed" whenever two ask at once for what is being made for the first.
     "-Dorg.slf4j.simpleLogger.log.kafka.server.DefaultAutoTopicCreationManager=error",
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.server.DefaultAutoTopicCreationManager=error",
+    # Who was denied what.
+    "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
     "-Dorg.slf4j.simpleLogger.showThreadName=false",
@@ -45,7 +47,8 @@ JVM_OPTIONS: Sequence[str] = (
 def prepare_kafka(home: Home, servers: Servers, ports: dict[str, int], secrets: Secrets) -> None:
     """Write the broker's settings and format its data folder unless that is done; a half formatted one is done again.
 
-    The users are put in at formatting, so that no listener ever has to be open without sign-in.
+    The first users are put in at formatting, so that no listener ever has to be open without sign-in. The others the
+    administrator makes, once the broker runs (``infra/kafka/bootstrap.py``).
     """
     data, half = home.kafka / "data", home.kafka / "data.new"
     write_whole(settings_file(home), _properties(data, ports, secrets))
@@ -59,11 +62,7 @@ def prepare_kafka(home: Home, servers: Servers, ports: dict[str, int], secrets: 
     shutil.rmtree(half, ignore_errors=True)
     settings = home.kafka / "format.properties"
     write_whole(settings, _properties(half, ports, secrets))
-    users = [
-        f"SCRAM-SHA-512=[name={user},password={secrets.kafka_password(user)}]"
-        for user in KAFKA_USERS
-        if user != "controller"
-    ]
+    users = [f"SCRAM-SHA-512=[name={user},password={secrets.kafka_password(user)}]" for user in KAFKA_FIRST_USERS]
     arguments = ["format", "--cluster-id", new_cluster_id(), "--config", str(settings)]
     arguments += [word for user in users for word in ("--add-scram", user)]
     # An argument file, because everybody on this machine can read a command line.
@@ -147,6 +146,10 @@ def _properties(data: Path, ports: dict[str, int], secrets: Secrets) -> str:
         "listener.name.client.scram-sha-512.sasl.jaas.config": f"{modules}.scram.ScramLoginModule required {scram};",
         "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
         "listener.name.controller.plain.sasl.jaas.config": f"{modules}.plain.PlainLoginModule required {plain};",
+        # Nobody may do anything but what a rule allows; those named here may do everything.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "false",
+        "super.users": "User:broker;User:controller;User:administrator",
         "log.dirs": data,
         "auto.create.topics.enable": "false",
         "message.max.bytes": RECORD_AT_MOST,

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from infra.deployment.recipes import COMMANDS, STEPS, Recipes
+from infra.deployment.secrets import Secrets
 from infra.local.downloads import Servers, find_servers
-from infra.local.environment import Environments
+from infra.local.environment import local_places
 from infra.local.home import Home, Say, StackError, write_whole
 from infra.local.kafka import kafka_identity, kafka_process, prepare_kafka
 from infra.local.orphans import end_orphans
@@ -21,21 +23,12 @@ from infra.local.postgres import postgres_identity, postgres_process, prepare_po
 from infra.local.probes import http_probe
 from infra.local.processes import PROJECT, Plan, Process, Step, fingerprint_of, inherited
 from infra.local.redis import redis_process
-from infra.local.secrets import Secrets, ensure_secrets, read_secrets
+from infra.local.secrets import ensure_secrets, read_secrets
 from infra.local.start_cache import can_train, find_start_cache
 from infra.local.state import forget_state, sign_lock
 from infra.local.supervisor import Supervisor
 
 SERVERS = ("postgres", "redis", "kafka", "mailbox")
-# The order of `cash status`; what each runs as one command.
-COMMANDS: Mapping[str, Sequence[str]] = {
-    "gateway": ("-m", "gateway"),
-    "identity-consumer": ("-m", "consumers.identity"),
-    "ledger-consumer": ("-m", "consumers.ledger", "--topics", "interactive,bulk"),
-    "relay": ("-m", "consumers.relay"),
-    "celery-worker": ("-m", "consumers.jobs.worker"),
-    "celery-beat": ("-m", "consumers.jobs.schedule"),
-}
 EVERYTHING = (*SERVERS, *COMMANDS)
 
 
@@ -122,8 +115,8 @@ def _stopped_by_sigterm() -> Iterator[None]:
 def make_plan(prepared: Prepared) -> Plan:
     """Return what the supervisor runs."""
     home, ports, secrets = prepared.home, prepared.ports, prepared.secrets
-    environments = Environments(secrets, ports)
-    steps = _steps(home, environments)
+    recipes = Recipes(secrets, local_places(ports))
+    steps = _steps(home, recipes, secrets)
     first = ("postgres", "redis", "kafka", *(step.name for step in steps))
     trained = find_start_cache(prepared.servers)
     processes: list[Process] = [
@@ -131,17 +124,17 @@ def make_plan(prepared: Prepared) -> Plan:
         redis_process(home, prepared.servers.redis_server, ports["redis"], secrets),
         kafka_process(home, prepared.servers, ports["kafka"], trained),
     ]
-    mailbox = environments.of("mailbox") | {"CASH_MAIL_FOLDER": str(home.mail)}
+    mailbox = recipes.http("mailbox") | recipes.smtp() | {"CASH_MAIL_FOLDER": str(home.mail)}
     commands = {"mailbox": ("-m", "infra.local.mailbox"), **COMMANDS}
     for name, arguments in commands.items():
-        settings = mailbox if name == "mailbox" else environments.of(name)
+        settings = mailbox if name == "mailbox" else recipes.of(name)
         ours = name in COMMANDS
         launch = [sys.executable, "-m", "infra.local.launch"]
         processes.append(
             Process(
                 name=name,
                 command=[*launch, *arguments[1:]] if ours else [sys.executable, *arguments],
-                environment=inherited() | settings | dict(prepared.choices.settings),
+                environment=inherited() | passed_on() | settings | dict(prepared.choices.settings),
                 probe=http_probe(ports[name]),
                 port=ports[name],
                 after=first if ours else (),
@@ -163,26 +156,29 @@ def make_plan(prepared: Prepared) -> Plan:
     return Plan(chosen, steps, afterwards=[training] if untrained else [])
 
 
-def _steps(home: Home, environments: Environments) -> list[Step]:
+def _steps(home: Home, recipes: Recipes, secrets: Secrets) -> list[Step]:
     postgres, kafka = PROJECT / "infra" / "postgres", PROJECT / "infra" / "kafka"
     databases, broker = postgres_identity(home), kafka_identity(home)
     contents = {
-        "bootstrap": ("infra.postgres.bootstrap", [postgres / "bootstrap.py"], databases, ["postgres"]),
-        "migrate": ("infra.postgres.migrate", [postgres], databases, ["postgres", "bootstrap"]),
-        "topics": ("infra.kafka.topics", [PROJECT / "contracts" / "topics.py", kafka], broker, ["kafka"]),
+        "bootstrap-postgres": ([postgres / "bootstrap.py"], databases, ["postgres"]),
+        "migrate": ([postgres], databases, ["postgres", "bootstrap-postgres"]),
+        "bootstrap-kafka": ([PROJECT / "contracts" / "topics.py", kafka], broker, ["kafka"]),
     }
+    # For stacks made before there was an administrator: the broker's user, which always was there, makes it.
+    besides = {"bootstrap-kafka": {"CASH_KAFKA_BROKER_PASSWORD": secrets.kafka_password("broker")}}
     steps = []
-    for name, (module, files, identity, after) in contents.items():
-        settings = environments.of(name)
-        secrets = sorted(value for key, value in settings.items() if key.endswith("PASSWORD"))
-        fingerprint = fingerprint_of(files, identity, *secrets)
-        steps.append(Step(name, [sys.executable, "-m", module], inherited() | settings, fingerprint, after))
+    for name, (files, identity, after) in contents.items():
+        settings = recipes.of(name) | besides.get(name, {})
+        passwords = sorted(value for key, value in settings.items() if key.endswith("PASSWORD"))
+        fingerprint = fingerprint_of(files, identity, *passwords)
+        steps.append(Step(name, [sys.executable, *STEPS[name]], inherited() | settings, fingerprint, after))
     return steps
 
 
 def passed_on() -> dict[str, str]:
-    """Return what a person chose for the stack as a whole, for those of our processes that run it."""
-    return {name: os.environ[name] for name in ("CASH_CACHE", "CASH_REDIS_SERVER") if name in os.environ}
+    """Return what a person chose for the stack as a whole, for those of our processes that run it, and for all."""
+    names = ("CASH_CACHE", "CASH_REDIS_SERVER", "CASH_TRACES_ENDPOINT", "CASH_TRACES_SAMPLE_RATIO")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _choices_path(home: Home) -> Path:
