@@ -9,6 +9,7 @@ from consumers.delivery import TooManyDefects
 from consumers.process import Process
 from infra.errors import Unavailable
 from infra.kafka.broker import BatchSubscription, Records
+from infra.kafka.connection import unavailable
 from infra.postgres.engine import Database, DatabaseReplaced
 
 STUCK_AFTER_S = 30.0
@@ -37,12 +38,17 @@ class Stuck:
 async def consume(
     process: Process, broker: KafkaBroker, subscriptions: Sequence[BatchSubscription], database: Database
 ) -> None:
-    """Consume until the process stops, reporting readiness: partitions, broker and database must all answer."""
+    """Consume until the process stops, reporting readiness: partitions, broker and database must all answer.
+
+    Without its database a consumer does not join its groups: it would take partitions from others, and leave them lie.
+    """
     stuck = Stuck()
 
     async def check() -> list[str]:
         found = {each.topic: await each.problems() for each in subscriptions}
-        if topic := stuck.find(found, asyncio.get_running_loop().time()):
+        # What Kafka refuses, a start does not mend.
+        answered = {each.topic: found[each.topic] for each in subscriptions if each.refusal is None}
+        if topic := stuck.find(answered, asyncio.get_running_loop().time()):
             process.end(f"{topic}: Kafka answers our other subscription, and not this one for {STUCK_AFTER_S:.0f} s")
         problems = [problem for each in found.values() for problem in each]
         try:
@@ -50,19 +56,21 @@ async def consume(
         except DatabaseReplaced as error:
             process.end(str(error))
         except Unavailable as error:
-            problems.append(f"PostgreSQL: {error} ({error.__cause__!r})")
+            problems.append(f"PostgreSQL: {error.in_full()}")
         return problems
 
     async def start() -> None:
         """Start all subscriptions or none: one that runs would be started a second time, and lose its first place."""
         try:
-            await broker.start()
+            with unavailable("start", subscriptions[0].settings, "read"):
+                await broker.start()
         except BaseException:
             await broker.stop()
             raise
 
     try:
-        if await process.until_done(start, "connect to Kafka"):
+        has_database = await process.until_done(database.ping, "PostgreSQL")
+        if has_database and await process.until_done(start, "connect to Kafka"):
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(process.readiness.watch(check))
                 await process.stopping.wait()

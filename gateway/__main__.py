@@ -6,22 +6,26 @@ import sys
 import uvicorn
 
 from gateway.app import PROCESS, AllSettings, create_app
-from gateway.http import BoundedHttp
+from gateway.draining import Draining, DrainingServer
+from gateway.http import KEEP_ALIVE_S, BoundedHttp
 from infra.memory import collect_seldom
 from infra.settings import HttpSettings, read
 from infra.telemetry.logs import configure_logs
+from infra.telemetry.spans import start_traces
 
 #: New containers between two looks of the garbage collector: a sixth of the time of an accepted transaction was its.
 GC_CONTAINERS = 10_000
 
 
 def main() -> int:
-    """Serve HTTP until SIGTERM or SIGINT; requests under way are finished first."""
+    """Serve HTTP until SIGTERM, which drains first, or SIGINT; requests under way are finished."""
     configure_logs(PROCESS)
+    start_traces(PROCESS)
     address = read(HttpSettings)
     settings = AllSettings.read()
+    draining = Draining()
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, draining),
         host=address.host,
         port=address.port,
         loop="uvloop",
@@ -33,6 +37,7 @@ def main() -> int:
         server_header=False,
         proxy_headers=bool(settings.http.trusted_proxies),
         forwarded_allow_ips=settings.http.trusted_proxies or None,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.http.shutdown_s,
         backlog=2048,
     )
@@ -40,7 +45,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     collect_seldom(GC_CONTAINERS)
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, draining, settings.http.drain_s)
     server.run()
     return 0 if server.started else 1
 

@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 
 from contracts import topics
 from gateway.auth import Doorman
+from gateway.draining import Draining
 from gateway.ended_sessions import EndedSessions
 from gateway.events import LedgerEvents
 from gateway.observing import Observed
@@ -69,7 +70,7 @@ class AllSettings:
         )
 
 
-def create_app(settings: AllSettings) -> ASGIApp:
+def create_app(settings: AllSettings, draining: Draining) -> ASGIApp:
     """Make the application; it connects when its lifespan begins, and keeps trying where something is not up yet."""
     instance_id = uuid4()
     users = Database(settings.users_database, application=PROCESS, answer_timeout_s=ANSWER_TIMEOUT_S)
@@ -82,6 +83,7 @@ def create_app(settings: AllSettings) -> ASGIApp:
     ended = EndedSessions(users)
     journal = Journal(settings.kafka, topics.LEDGER_JOURNAL, client_id=PROCESS)
     events = LedgerEvents(journal, ledger, ended)
+    draining.when_begun(events.stop)
     identity_outcomes = Outcomes(partial(find_identity_operations, users))
     ledger_outcomes = Outcomes(partial(find_ledger_operations, ledger))
     answers = {
@@ -104,6 +106,7 @@ def create_app(settings: AllSettings) -> ASGIApp:
         # Without Redis nobody new gets in (limits fail closed); whoever is signed in records and reads on.
         {"Redis": limits.ping, "the channel of wake-ups": hear_wakeups},
         ended,
+        draining,
     )
 
     def wake(operation_id: UUID) -> None:
@@ -155,7 +158,7 @@ def create_app(settings: AllSettings) -> ASGIApp:
         openapi_config=None,
         request_max_body_size=settings.http.body_bytes_max,
     )
-    return Observed(app, log_every=settings.http.access_log_every)
+    return Observed(app, draining, log_every=settings.http.access_log_every)
 
 
 def _end_when_it_failed(task: asyncio.Task[None]) -> None:

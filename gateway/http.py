@@ -4,6 +4,9 @@ Uvicorn limits bodies through us and heads not at all: one that never ends would
 """
 
 import asyncio
+import fcntl
+import sys
+import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +14,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES_MAX = 64 * 1024
 REQUEST_WITHIN_S = 30.0
+#: How long a connection may be idle. Longer than proxies and load balancers keep theirs (60 s as a rule): a request may
+#: cross with its connection's end, and nobody repeats a POST unasked. So the one who asks has to be the one who closes.
+KEEP_ALIVE_S = 75
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -21,6 +27,7 @@ class BoundedHttp(HttpToolsProtocol):
     """
 
     _in_head = True
+    _is_arriving = False
     _head_bytes = 0
     _overdue: asyncio.TimerHandle | None = None
     _is_stopping = False
@@ -49,13 +56,15 @@ class BoundedHttp(HttpToolsProtocol):
         """Begin to count and to wait."""
         super().on_message_begin()
         self.scope["connection"] = self  # type: ignore[typeddict-unknown-key]  # ours; ASGI allows it
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._is_arriving = True, 0, True
         self._expect()
 
     def on_headers_complete(self) -> None:
         """Count no more: bodies have a limit of their own."""
-        self._in_head = False
+        self._in_head = self._is_arriving = False
         super().on_headers_complete()
+        if self._is_stopping:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Wait no more: the request is whole."""
@@ -73,11 +82,23 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.abort()
 
     def shutdown(self) -> None:
-        """Close when the answer under way is over; uvicorn calls it once, when it stops."""
+        """Close when the answer under way is over; uvicorn calls it once, when it stops.
+
+        A request that has begun to arrive is read and answered first.
+        """
         self._is_stopping = True
         if self._on_stop is not None:
             self._on_stop()
-        super().shutdown()
+        if not (self._is_arriving or self._has_unread()):
+            super().shutdown()
+
+    def _has_unread(self) -> bool:
+        """Return whether bytes lie in the system's buffer that the loop has not come to."""
+        connection = self.transport.get_extra_info("socket")
+        if connection is None or connection.fileno() < 0:
+            return False
+        unread = fcntl.ioctl(connection.fileno(), termios.FIONREAD, b"\0" * 4)
+        return int.from_bytes(unread, sys.byteorder) > 0
 
     def _expect(self) -> None:
         self._expect_no_more()

@@ -54,7 +54,16 @@ class GatewayHttpSettings(Settings):
     access_log_every: int = Field(
         100, ge=1, description="Log one of so many requests. Server errors and requests over 1 s are always logged."
     )
-    shutdown_s: int = Field(12, ge=1, description="How long requests under way are given at SIGTERM, in seconds.")
+    drain_s: float = Field(
+        0,
+        ge=0,
+        le=300,
+        description="How long after SIGTERM everything is still answered, in seconds: not ready, and each answer "
+        "closes its connection. As long as whoever distributes requests takes to notice; 0 where nobody does.",
+    )
+    shutdown_s: int = Field(
+        12, ge=1, description="How long requests under way are given after that, in seconds, before they are cut."
+    )
 
 
 class LimitSettings(Settings):
