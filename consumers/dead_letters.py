@@ -7,16 +7,20 @@ import msgspec
 from prometheus_client import Counter
 
 from consumers.records import KafkaRecord
-from contracts.dead_letters import Label, label_headers
+from contracts.dead_letters import DEFECT, MALFORMED, Label, label_headers
 from contracts.envelope import OURS
 from contracts.messages import Source
-from contracts.topics import dead_letter_of
+from contracts.topics import SUBMISSION_TOPICS, dead_letter_of
 from infra.kafka.producer import Producer, Record, fits
 from infra.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
 DEAD_LETTERS = Counter("cash_dead_letters_total", "Records sent to a dead-letter topic.", ["topic", "cause"])
+for _topic in SUBMISSION_TOPICS:
+    for _cause in (MALFORMED, DEFECT):
+        # There from the beginning, at 0: of a counter that appears at 1 Prometheus sees no increase.
+        DEAD_LETTERS.labels(_topic.name, _cause)
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

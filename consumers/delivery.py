@@ -15,6 +15,7 @@ from uuid import UUID
 
 import prometheus_client as prometheus
 
+from consumers.batch_spans import committing, note_outcomes, taking
 from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.domain.decisions import Asked, Decision
 from consumers.records import GrantReader, KafkaRecord, Received, receive
@@ -27,6 +28,7 @@ from infra.errors import TookTooLong, Unavailable
 from infra.postgres.engine import Connection, Database, without_rows
 from infra.redis.wakeups import Wakeups
 from infra.telemetry.logs import get_logger
+from infra.telemetry.spans import find_recorder
 from infra.telemetry.traces import trace_id_of, tracing
 
 log = get_logger(__name__)
@@ -112,6 +114,8 @@ class Delivery(Generic[S]):
         self._after_commit = after_commit
         self._defects_in_a_row = 0
         self._backoff_s = BACKOFF_FIRST_S
+        BACKOFFS.labels(name)
+        BATCH_RECORDS.labels(name)
 
     async def deliver(self, records: Sequence[KafkaRecord]) -> None:
         """Take a batch: afterwards every record of it was decided, found already decided, or is a dead letter.
@@ -125,7 +129,11 @@ class Delivery(Generic[S]):
         try:
             received, malformed = self._receive(records)
             if received:
-                await self._take(received)
+                if recorder := find_recorder():
+                    with taking(recorder, self._name, received) as carrying:
+                        await self._take(carrying)
+                else:
+                    await self._take(received)
             # Last, so that a batch put back because a database is down does not send its dead letters every time.
             await self._dead_letters.send(malformed)
         except Unavailable as error:
@@ -175,6 +183,10 @@ class Delivery(Generic[S]):
         await self._take(received[middle:])
 
     async def _commit(self, received: Sequence[Received]) -> list[tuple[Asked[Submission], Decision]]:
+        with committing(self._database.name, received):
+            return await self._decide(received)
+
+    async def _decide(self, received: Sequence[Received]) -> list[tuple[Asked[Submission], Decision]]:
         async with self._database.transaction(f"take {len(received)} submissions") as connection:
             await self._repository.lock(connection, received)
             claimed, recorded_at = await operations.claim(connection, received, OperationState.RECORDED)
@@ -246,6 +258,8 @@ class Delivery(Generic[S]):
             await self._wakeups.send(waiting)
         if self._after_commit and decided:
             await self._after_commit(decided)
+        if find_recorder():
+            note_outcomes(received, decided)
 
     async def _take_alone(self, received: Received, defect: Exception) -> None:
         """Try the one record again; then make it a dead letter and mark its operation failed."""
@@ -274,6 +288,8 @@ class Delivery(Generic[S]):
             await operations.claim(connection, [received], OperationState.FAILED)
         with suppress(Unavailable):
             await self._answer([received], [])
+        received.span.fail(type(defect).__name__)
+        received.span.note("cash.outcome", OperationState.FAILED)
         if self._defects_in_a_row >= DEFECTS_IN_A_ROW_MAX:
             raise TooManyDefects(f"{self._defects_in_a_row} submissions in a row failed; the last: {defect!r}")
 

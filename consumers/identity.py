@@ -39,8 +39,8 @@ async def main(process: Process) -> None:
         topics.IDENTITY_SUBMISSIONS.name,
         topics.IDENTITY_SUBMISSIONS.group,
         ending(process, delivery.deliver),
+        settings=kafka,
         wait_ms=INTERACTIVE_WAIT_MS,
-        instance_id=kafka.instance_id,
     )
     await database.start()
     try:

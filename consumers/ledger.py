@@ -44,12 +44,7 @@ async def main(process: Process, names: list[str]) -> None:
         )
         subscriptions.append(
             BatchSubscription(
-                broker,
-                topic.name,
-                group,
-                ending(process, delivery.deliver),
-                wait_ms=wait_ms,
-                instance_id=kafka.instance_id,
+                broker, topic.name, group, ending(process, delivery.deliver), settings=kafka, wait_ms=wait_ms
             )
         )
     await database.start()

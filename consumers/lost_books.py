@@ -12,7 +12,10 @@ from infra.settings import KafkaSettings
 
 _ANY_LEDGER = "SELECT EXISTS (SELECT FROM ledgers WHERE sequence > 0)"
 
-LOST = "the ledger database is empty and its journal is not: run `cash ledger rebuild --switch-over`"
+LOST = (
+    "the ledger database is empty and its journal is not: run `cash ledger rebuild --switch-over`,"
+    " or where a restore was interrupted, that once more"
+)
 
 
 class BooksLost(Unavailable):

@@ -14,6 +14,7 @@ from infra.memory import collect_seldom
 from infra.settings import HttpSettings, read
 from infra.telemetry.logs import configure_logs, get_logger
 from infra.telemetry.server import Readiness, serve_in_thread
+from infra.telemetry.spans import start_traces
 
 log = get_logger(__name__)
 
@@ -77,6 +78,7 @@ class Process:
 def run(name: str, main: Callable[[Process], Awaitable[None]]) -> None:
     """Run a process until SIGTERM or SIGINT, or until it ends itself; then exit with its status."""
     configure_logs(name)
+    start_traces(name)
     collect_seldom(GC_CONTAINERS)
     sys.exit(uvloop.run(_run(name, main)))
 

@@ -32,9 +32,10 @@ from infra.errors import Unavailable
 from infra.kafka.groups import count_members, set_offsets
 from infra.kafka.reading import TopicReader, reading
 from infra.memory import collect_seldom
-from infra.postgres.bootstrap import RolePasswords, SuperuserSettings, as_superuser, ensure_database
+from infra.postgres.bootstrap import LedgerRolePasswords, LedgerServerSettings, as_superuser, ensure_database
 from infra.postgres.engine import Connection, Database, reading_whole_tables
-from infra.postgres.migrate import alembic_config, newest_revision
+from infra.postgres.migrate import alembic_config
+from infra.postgres.revisions import newest_revision
 from infra.postgres.state_hash import StateHash, hash_state, list_differing_ledgers
 from infra.settings import KafkaSettings, LedgerDatabaseSettings, read
 
@@ -98,7 +99,7 @@ class Outcome:
 class Servers:
     """The servers of a rebuild, and the roles it takes there."""
 
-    def __init__(self, superuser: SuperuserSettings, passwords: RolePasswords, kafka: KafkaSettings) -> None:
+    def __init__(self, superuser: LedgerServerSettings, passwords: LedgerRolePasswords, kafka: KafkaSettings) -> None:
         """Remember where they are."""
         self.superuser = superuser
         self.kafka = kafka
@@ -112,8 +113,9 @@ class Servers:
             port=server.port,
             name=database,
             user=f"ledger_{role}",
-            password=self._passwords.of(f"ledger_{role}"),  # type: ignore[arg-type]  # pydantic makes a secret of it
+            password=self._passwords.of(role),  # type: ignore[arg-type]  # pydantic makes a secret of it
             sslmode=server.sslmode,
+            ssl_cafile=server.ssl_cafile,
             pool_size=2,
         )
 
@@ -461,7 +463,7 @@ def main(arguments: Sequence[str]) -> int:
         "--stop-with", type=shlex.split, default=(), metavar="COMMAND", help="what stops the process named after it"
     )
     options = Options(**vars(parser.parse_args(arguments)))
-    servers = Servers(read(SuperuserSettings), read(RolePasswords), read(KafkaSettings))
+    servers = Servers(read(LedgerServerSettings), read(LedgerRolePasswords), read(KafkaSettings))
     collect_seldom(GC_CONTAINERS)
     try:
         outcome = uvloop.run(run(servers, options))

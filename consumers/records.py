@@ -17,6 +17,7 @@ from contracts.messages import Source, Submission
 from contracts.passwords import PasswordChangeSubmitted
 from contracts.sessions import RefreshSubmitted, SessionEndRequested, SessionRequested
 from infra.grants import Grant
+from infra.telemetry.spans import NO_SPAN, Span
 
 KafkaRecord: TypeAlias = ConsumerRecord[Any, Any]
 #: Submissions ordered by their user: who sends them can only mean themselves.
@@ -26,7 +27,10 @@ GrantReader: TypeAlias = Callable[[str], Grant]
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A record that is a submission: its envelope was checked against its content, and its user can be trusted."""
+    """A record that is a submission: its envelope was checked against its content, and its user can be trusted.
+
+    ``span`` is that of taking it, whose trace the envelope then carries.
+    """
 
     record: KafkaRecord
     envelope: Envelope
@@ -36,6 +40,7 @@ class Received(msgspec.Struct, frozen=True):
     request_hash: str
     value: bytes
     source: Source
+    span: Span = NO_SPAN
 
     @property
     def is_replay(self) -> bool:

@@ -7,7 +7,8 @@ sent, and readers drop repeats.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 import asyncpg
 from prometheus_client import Counter, Gauge
@@ -19,6 +20,7 @@ from infra.kafka.producer import Producer, Record
 from infra.postgres.engine import Connection, Database, unavailable
 from infra.settings import KafkaSettings, LedgerDatabaseSettings, UsersDatabaseSettings, read
 from infra.telemetry.logs import get_logger
+from infra.telemetry.spans import LINKS_MAX, SpanKind, find_recorder, sending
 
 log = get_logger(__name__)
 
@@ -35,6 +37,8 @@ _LOCK_KEY = 0x6361_7368_7265_6C61
 
 RELAYED = Counter("cash_relayed_messages_total", "Messages sent from the outbox to Kafka.", ["database"])
 OUTBOX_AGE = Gauge("cash_outbox_age_seconds", "Age of the oldest unsent outbox row; 0 when all are sent.", ["database"])
+LOOKS_OLD_AFTER_S = 5.0
+"""So long a look at the outbox tells of now. One who hangs or cannot look tells the time since then as an age."""
 ACTIVE = Gauge("cash_relay_active", "1 while this relay is the one that sends.", ["database"])
 
 
@@ -46,7 +50,19 @@ class Relay:
         self._database = database
         self._producer = producer
         self._arrived = asyncio.Event()
+        #: The age of the oldest unsent row as it was last seen, and when that was; ``None`` while another is active.
+        self._seen: tuple[float, float] | None = None
+        ACTIVE.labels(database.name).set(0)
+        OUTBOX_AGE.labels(database.name).set_function(self.outbox_age_s)
         self.problem: str | None = "not connected yet"
+
+    def outbox_age_s(self) -> float:
+        """Return the age of the oldest unsent row now; 0 when all are sent, and while another relay is active."""
+        if self._seen is None:
+            return 0.0
+        age_s, at = self._seen
+        since_s = time.monotonic() - at
+        return age_s + since_s if age_s or since_s > LOOKS_OLD_AFTER_S else 0.0
 
     async def run(self) -> None:
         """Relay until cancelled; whatever goes down, wait and begin again at the first unsent row."""
@@ -57,7 +73,7 @@ class Relay:
             except Unavailable as error:
                 if self.problem is None:
                     wait_s = WAIT_FIRST_S  # it worked meanwhile: this is another outage
-                self.problem = f"{self._database.name}: {error} ({error.__cause__!r})"
+                self.problem = f"{self._database.name}: {error.in_full()}"
                 log.warning("relay waits", database=self._database.name, cause=repr(error.__cause__), wait_s=wait_s)
             ACTIVE.labels(self._database.name).set(0)
             await asyncio.sleep(wait_s)
@@ -69,6 +85,7 @@ class Relay:
             async with unavailable("relay the outbox"):
                 await connection.add_listener("outbox", lambda *_: self._arrived.set())
                 while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_KEY):
+                    self._seen = None
                     self.problem = None  # a standby is ready: it takes over within a second of the other's end
                     await asyncio.sleep(SWEEP_S)
                 ACTIVE.labels(self._database.name).set(1)
@@ -77,7 +94,7 @@ class Relay:
                     while await self._send_next(connection):
                         pass
                     self.problem = None
-                    OUTBOX_AGE.labels(self._database.name).set(0)
+                    self._seen = 0.0, time.monotonic()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._arrived.wait(), SWEEP_S)
         finally:
@@ -98,10 +115,11 @@ class Relay:
         )
         if not rows:
             return False
-        OUTBOX_AGE.labels(self._database.name).set(rows[0]["age"])
+        self._seen = rows[0]["age"], time.monotonic()
         for row in rows:
             records = _records(row)
-            await self._producer.send_all(records)
+            with _spans(row["topic"], records):
+                await self._producer.send_all(records)
             RELAYED.labels(self._database.name).inc(len(records))
         await connection.execute(
             "UPDATE outbox SET sent_at = clock_timestamp() WHERE id = ANY($1::bigint[])", [row["id"] for row in rows]
@@ -111,6 +129,31 @@ class Relay:
 
 def _records(row: "asyncpg.Record") -> Sequence[Record]:
     return [Record(row["topic"], key, value, headers) for key, headers, value in read_messages(row["messages"])]
+
+
+@contextlib.contextmanager
+def _spans(topic: str, records: Sequence[Record]) -> Iterator[None]:
+    """Record the sending of an outbox row: in the traces of its first hundred causes, and in one that links to them."""
+    recorder = find_recorder()
+    if recorder is None:
+        yield
+        return
+    causes = list(dict.fromkeys(_traceparent(record) for record in records))
+    attributes = sending(topic)
+    with contextlib.ExitStack() as spans:
+        for cause in causes[:LINKS_MAX]:
+            if cause is not None:
+                spans.enter_context(recorder.begin(f"relay {topic}", SpanKind.PRODUCER, attributes, parent=cause))
+        if len(causes) > 1:
+            of_all = attributes | {"messaging.batch.message_count": len(records)}
+            spans.enter_context(
+                recorder.begin(f"relay batch {topic}", SpanKind.PRODUCER, of_all, links=causes, is_root=True)
+            )
+        yield
+
+
+def _traceparent(record: Record) -> str | None:
+    return next((value.decode() for name, value in record.headers if name == "traceparent" and value), None)
 
 
 async def main(process: Process) -> None:

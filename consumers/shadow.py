@@ -11,6 +11,7 @@ from aiokafka import ConsumerRecord
 from consumers.repositories.books import BooksRepository
 from consumers.repositories.claims import find_stranger, restore
 from contracts.catalog import read_journal_entry
+from contracts.envelope import RESTORED
 from contracts.errors import MalformedMessage
 from contracts.messages import LedgerEntry
 from infra.kafka.reading import TopicReader
@@ -29,16 +30,19 @@ class JournalDamaged(Exception):
 class Taken:
     """What was taken from the journal so far: entries, repeats left out, and where their submissions stood.
 
-    ``offsets`` are the highest by topic and partition.
+    ``offsets`` are the highest by topic and partition. What a restore has put into the journal counts for none: it
+    tells of offsets in topics that are gone, and a group set to one of those would pass over what stands before it.
     """
 
     entries: int = 0
     repeats: int = 0
     offsets: dict[str, dict[int, int]] = field(default_factory=dict)
 
-    def note(self, entry: LedgerEntry) -> None:
+    def note(self, entry: LedgerEntry, *, restored: bool) -> None:
         """Count an entry in."""
         self.entries += 1
+        if restored:
+            return
         source = entry.source
         partitions = self.offsets.setdefault(source.topic, {})
         if partitions.get(source.partition, -1) < source.offset:
@@ -80,7 +84,7 @@ class Shadow:
 
     async def _take(self, found: Sequence["_Found"]) -> None:
         repeats: list[LedgerEntry] = []
-        fresh: list[LedgerEntry] = []
+        fresh: list[_Found] = []
         async with self._database.transaction("take in journal entries", timeout_s=BATCH_TIMEOUT_S) as connection:
             books = await self._repository.load_for_entries(connection, [each.entry for each in found])
             for each in found:
@@ -95,25 +99,26 @@ class Shadow:
                         " see docs/rebuild.md, 'When the journal has a gap'"
                     )
                 ledger.enter([entry])
-                fresh.append(entry)
+                fresh.append(each)
             await self._repository.save(connection, books.values(), ())
-            await restore(connection, fresh)
+            await restore(connection, [each.entry for each in fresh])
             if repeats and (stranger := await find_stranger(connection, repeats)):
                 raise JournalDamaged(
                     f"ledger.journal holds two different entries {stranger[1]} of ledger {stranger[0]};"
                     " see docs/rebuild.md, 'When the journal tells two histories'"
                 )
         self.taken.repeats += len(repeats)
-        for entry in fresh:
-            self.taken.note(entry)
+        for each in fresh:
+            self.taken.note(each.entry, restored=each.restored)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An entry, and where in the journal it stands."""
+    """An entry, where in the journal it stands, and whether a restore has put it there."""
 
     entry: LedgerEntry
     place: str
+    restored: bool
 
 
 def _read(record: "ConsumerRecord[Any, Any]") -> _Found:
@@ -125,7 +130,7 @@ def _read(record: "ConsumerRecord[Any, Any]") -> _Found:
         raise JournalDamaged(f"ledger.journal holds what is no entry, {place}: {error}") from error
     if not isinstance(entry, LedgerEntry):
         raise JournalDamaged(f"ledger.journal holds an entry of another journal, {place}: {entry.type}")
-    return _Found(entry, place)
+    return _Found(entry, place, any(name == RESTORED for name, _ in record.headers))
 
 
 async def _read_ahead(

@@ -9,7 +9,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import Counter, Histogram
 
+from gateway.draining import Draining
 from infra.telemetry.logs import get_logger
+from infra.telemetry.spans import Recorder, Span, SpanKind, find_recorder
 from infra.telemetry.traces import new_traceparent, tracing
 from infra.version import VERSION_HEADER, own_version
 
@@ -22,19 +24,32 @@ REQUEST_SECONDS = Histogram(
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10),
 )
+WRITE_SECONDS = Histogram(
+    "cash_write_seconds",
+    "Time from a write's head to its answer's end: accepted, or decided where the sender waits for that; no failures.",
+    ["answer"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+_ACCEPTED, _DECIDED = (WRITE_SECONDS.labels(answer).observe for answer in ("accepted", "decided"))
 SLOW_S = 1.0
+#: Asked by machines every few seconds: a trace of it tells nobody anything.
+_UNTRACED = frozenset({"/health/live", "/health/ready", "/metrics"})
 _VERSION = VERSION_HEADER.lower().encode(), own_version().encode()
+#: Uvicorn closes the connection behind an answer that says so.
+_CLOSE = b"connection", b"close"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 class Observed:
     """Wraps the application. Litestar's own logging middleware would cost more than the request."""
 
-    def __init__(self, app: ASGIApp, *, log_every: int) -> None:
+    def __init__(self, app: ASGIApp, draining: Draining, *, log_every: int) -> None:
         """Log one of ``log_every`` requests, besides slow ones and those that failed on our side."""
         self._app = app
+        self._draining = draining
         self._log_every = log_every
         self._count = count(1)
+        self._recorder = find_recorder()
         self._metrics: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,18 +64,22 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _with_common(message["headers"], scope)
+                message["headers"] = _with_common(message["headers"], scope, closes=self._draining.begun)
             await send(message)
 
         # Litestar makes an object of the headers whenever it is asked for one; a dictionary is a tenth of that.
         scope["sent"] = _joined(scope["headers"])  # type: ignore[typeddict-unknown-key]  # ours; ASGI allows it
         traceparent = scope["sent"].get(b"traceparent")  # type: ignore[typeddict-item]
-        with tracing(new_traceparent(traceparent.decode("latin-1") if traceparent else None)):
+        parent = traceparent.decode("latin-1") if traceparent else None
+        span = None if self._recorder is None else _begin_span(self._recorder, scope, parent)
+        with tracing(new_traceparent(parent) if span is None else span.traceparent):
             asked = _as_get(scope)
             try:
                 await self._app(asked, receive, send_observed)
             finally:
                 self._note(asked, scope["method"], status, time.perf_counter() - began)
+                if span is not None:
+                    _end_span(span, asked, scope["method"], status)
 
     def _note(self, scope: Any, method: str, status: int, seconds: float) -> None:
         # An unknown method or path must not make a new time series.
@@ -78,8 +97,28 @@ class Observed:
         streamed = "streamed" in scope
         if not streamed:
             metrics[1](seconds)
+            if status < 500 and (asking := scope.get("asking")):
+                (_DECIDED if asking.wait_s else _ACCEPTED)(seconds)
         if status >= 500 or (seconds > SLOW_S and not streamed) or next(self._count) % self._log_every == 0:
             log.info("answered", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 1))
+
+
+def _begin_span(recorder: Recorder, scope: Any, parent: str | None) -> Span | None:
+    """Begin a request's span, named after its route at the end. Paths hold names and ids, so no span does."""
+    if scope["path"] in _UNTRACED:
+        return None
+    method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+    return recorder.begin(method, SpanKind.SERVER, {"http.request.method": method}, parent=parent)
+
+
+def _end_span(span: Span, scope: Any, method: str, status: int) -> None:
+    if route := scope.get("path_template"):
+        span.rename(f"{method} {route}" if method in _METHODS else f"HTTP {route}")
+        span.note("http.route", route)
+    span.note("http.response.status_code", status)
+    if status >= 500:
+        span.fail(str(status))
+    span.end()
 
 
 def _as_get(scope: Any) -> Any:
@@ -100,7 +139,7 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return joined
 
 
-def _with_common(headers: Any, scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+def _with_common(headers: Any, scope: Mapping[str, Any], *, closes: bool) -> list[tuple[bytes, bytes]]:
     """Add what every answer has: its version, no caching unless it says so; a write returns its idempotency key."""
     every = list(headers)
     if not any(name == b"cache-control" for name, _ in every):
@@ -109,4 +148,6 @@ def _with_common(headers: Any, scope: Mapping[str, Any]) -> list[tuple[bytes, by
     every.append(_VERSION)
     if asking := scope.get("asking"):
         every.append((b"idempotency-key", asking.key.encode()))
+    if closes:
+        every.append(_CLOSE)
     return every

@@ -21,7 +21,7 @@ from gateway.tokens import Principal
 from infra.errors import Unavailable
 from infra.kafka.producer import Producer, Record
 from infra.postgres.engine import Database
-from infra.telemetry.traces import current_traceparent
+from infra.telemetry.spans import begin_send
 
 SOURCE = "cashflow/gateway"
 
@@ -95,6 +95,7 @@ class Publisher:
             await _check_content(operation, digest, value, message, answers.database)
             return _submitted(operation, asked_id, resource_id, waited=asking.wait_s > 0, replayed=True)
 
+        span = begin_send(topic, message.type)
         envelope = Envelope(
             id=str(uuid7()),
             type=message.type,
@@ -108,14 +109,16 @@ class Publisher:
             reply_to=self._instance_id if asking.wait_s else None,
             home_currency=by.base_currency if by else None,
             home_zone=by.time_zone if by else None,
-            traceparent=current_traceparent(),
+            traceparent=span.traceparent,
         )
         record = Record(topic, str(message.subject_id).encode(), value, to_headers(envelope))
         if not asking.wait_s:
-            await self._producer.send(record)
+            with span:
+                await self._producer.send(record)
             return Submitted(asked_id, resource_id, None, waited=False, replayed=False)
         with answers.outcomes.expecting(asked_id) as woken:
-            await self._producer.send(record)
+            with span:
+                await self._producer.send(record)
             found = await answers.outcomes.wait(asked_id, woken, until=until)
         if found is not None:
             await _check_content(found, digest, value, message, answers.database)

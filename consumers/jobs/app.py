@@ -4,11 +4,12 @@ import logging
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import before_task_publish, setup_logging
 
 from infra.redis.jobs import BEAT_PREFIX, SOCKET_OPTIONS, broker_settings
 from infra.settings import RedisSettings, read
 from infra.telemetry.logs import configure_logs
+from infra.telemetry.traces import current_traceparent
 
 #: A task that was not acknowledged for this long is given to another worker. No task may run longer.
 VISIBILITY_TIMEOUT_S = 10
@@ -72,8 +73,15 @@ def keep_own_logs(process: str) -> None:
     """Log as every process does; Celery leaves logs alone that somebody else has set up."""
     configure_logs(process)
     setup_logging.connect(_leave_alone)
-    for chatty in ("celery.beat", "celery.worker.strategy", "celery.app.trace", "celery.worker.consumer.connection"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for part in ("beat", "apps.worker", "worker.strategy", "app.trace", "worker.consumer.connection"):
+        logging.getLogger(f"celery.{part}").setLevel(logging.WARNING)
+
+
+@before_task_publish.connect
+def _carry_trace(headers: dict[str, Any] | None = None, **_: object) -> None:
+    """Put the trace of whoever asks for a job into the message that asks for it."""
+    if headers is not None and (traceparent := current_traceparent()):
+        headers["traceparent"] = traceparent
 
 
 def _leave_alone(**_: object) -> None:

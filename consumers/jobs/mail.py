@@ -10,7 +10,7 @@ from functools import cache
 
 from asyncpg import Record
 from kombu.exceptions import OperationalError
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from consumers.domain.decisions import Asked, Decision
 from consumers.domain.letters import LetterDue
@@ -23,11 +23,13 @@ from contracts.messages import Submission
 from infra.errors import Unavailable
 from infra.mail.letters import AddressRefused, compose
 from infra.mail.smtp import Mailer, MailRefused
+from infra.postgres.deliveries import measure_mails
 from infra.postgres.engine import Database
 from infra.secrets import SecretKey
 from infra.settings import LedgerDatabaseSettings, SmtpSettings, UsersDatabaseSettings, read
 from infra.telemetry.logs import get_logger
-from infra.telemetry.traces import new_traceparent, tracing
+from infra.telemetry.spans import SpanKind, find_recorder
+from infra.telemetry.traces import current_traceparent, new_traceparent, tracing
 
 log = get_logger(__name__)
 
@@ -39,6 +41,9 @@ TRIES_MAX = len(RETRY_WAITS_S) + 1
 MAIL_ATTEMPTS = Counter("cash_mail_attempts_total", "Tries to send a mail, by how they ended.", ["outcome"])
 
 
+MAILS_DUE_AGE = Gauge("cash_mails_due_age_seconds", "How long the oldest mail has been due; 0 when none is.")
+
+
 class Outcome(StrEnum):
     """How a try ended. After ``failed`` comes another one."""
 
@@ -46,6 +51,10 @@ class Outcome(StrEnum):
     FAILED = "failed"
     ABANDONED = "abandoned"
     SUPERSEDED = "superseded"
+
+
+for _outcome in Outcome:
+    MAIL_ATTEMPTS.labels(_outcome)
 
 
 # Kept as one statement: of several workers each gets another mail, and one that dies loses its lease.
@@ -102,14 +111,29 @@ async def send_due(database: Database, mailer: Mailer, writer: Writer) -> bool:
             mail = await connection.fetchrow(_LEASE, timedelta(seconds=LEASE_S))
         if mail is None:
             return False
-        with tracing(new_traceparent(mail["traceparent"])):
-            await _try(database, mail, mailer, writer)
+        await _try_traced(database, mail, mailer, writer)
         if time.monotonic() - began_at > budget_s:
             return True
 
 
-async def _try(database: Database, mail: Record, mailer: Mailer, writer: Writer) -> None:
-    """Try one leased mail and mark how it went."""
+async def _try_traced(database: Database, mail: Record, mailer: Mailer, writer: Writer) -> None:
+    """Try one leased mail within the trace of what made it due."""
+    recorder = find_recorder()
+    if recorder is None:
+        with tracing(new_traceparent(mail["traceparent"])):
+            await _try(database, mail, mailer, writer)
+        return
+    attributes: dict[str, str | int] = {"cash.mail_kind": mail["kind"], "cash.mail_attempt": mail["attempts"]}
+    job = current_traceparent()
+    with recorder.begin("send mail", SpanKind.CONSUMER, attributes, parent=mail["traceparent"], links=[job]) as span:
+        outcome = await _try(database, mail, mailer, writer)
+        span.note("cash.outcome", outcome)
+        if outcome in (Outcome.FAILED, Outcome.ABANDONED):
+            span.fail(outcome)
+
+
+async def _try(database: Database, mail: Record, mailer: Mailer, writer: Writer) -> Outcome:
+    """Try one leased mail, mark how it went, and say it."""
     outcome, reason = await _attempt(mail, mailer, writer)
     async with database.connection("mark a mail") as connection:
         if outcome is Outcome.FAILED:
@@ -122,6 +146,7 @@ async def _try(database: Database, mail: Record, mailer: Mailer, writer: Writer)
     (log.warning if bad else log.info)(
         f"mail {outcome}", mail=mail["id"], kind=mail["kind"], attempt=mail["attempts"], reason=reason
     )
+    return outcome
 
 
 async def _attempt(mail: Record, mailer: Mailer, writer: Writer) -> tuple[Outcome, str | None]:
@@ -166,6 +191,7 @@ def send_due_mail() -> None:
     async def work(database: Database) -> None:
         async with opened(ledger) as books:
             more = await send_due(database, mailer, Writer(code_key, books))
+        MAILS_DUE_AGE.set((await measure_mails(database)).oldest_s or 0)
         if more:
             _ask()
 

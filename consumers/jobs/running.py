@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 from celery import current_task
-from prometheus_client import Histogram
+from prometheus_client import Gauge, Histogram
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -19,13 +19,19 @@ from infra.redis.connection import connect_blocking
 from infra.redis.jobs import Run, RunOutcome, remember_run
 from infra.settings import PostgresSettings, RedisSettings, read
 from infra.telemetry.logs import get_logger
+from infra.telemetry.spans import begin_job
 
 log = get_logger(__name__)
 
+# Not ``job``: so Prometheus calls what it collects from.
 JOB_SECONDS = Histogram(
-    "cash_job_seconds", "Time of a job's run.", ["job", "outcome"], buckets=(0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
+    "cash_job_seconds", "Time of a job's run.", ["job_name", "outcome"], buckets=(0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
 )
-
+LAST_SUCCESS = Gauge(
+    "cash_job_last_success_timestamp_seconds",
+    "When a job was last done here, or else this process began, in seconds since 1970.",
+    ["job_name"],
+)
 
 FAILURE_LENGTH_MAX = 500
 OUTAGE_TOLD_S = 15.0
@@ -71,20 +77,25 @@ def run_job(job: str, databases: Sequence[PostgresSettings], work: Callable[[Dat
     """
     started_at, began_at = datetime.now(UTC), time.monotonic()
     outcome, failures, told_for_s = RunOutcome.DONE, list[str](), math.inf
-    for settings in databases:
-        try:
-            asyncio.run(_with_database(settings, work))
-        except Unavailable as error:
-            if outcome is RunOutcome.DONE:
-                outcome, told_for_s = RunOutcome.UNAVAILABLE, OUTAGE_TOLD_S
-            failures.append(f"{error} ({error.__cause__!r})")
-            log.warning("job put off", job=job, operation=str(error), cause=repr(error.__cause__))
-        except Exception as error:  # a defect in one run must not stop the clock
-            outcome, told_for_s = RunOutcome.FAILED, math.inf
-            failures.append(repr(without_rows(error)))
-            log.exception("job failed", job=job)
+    with begin_job(job, getattr(current_task.request, "traceparent", None) if current_task else None) as span:
+        for settings in databases:
+            try:
+                asyncio.run(_with_database(settings, work))
+            except Unavailable as error:
+                if outcome is RunOutcome.DONE:
+                    outcome, told_for_s = RunOutcome.UNAVAILABLE, OUTAGE_TOLD_S
+                failures.append(error.in_full())
+                log.warning("job put off", job=job, operation=str(error), cause=repr(error.__cause__))
+            except Exception as error:  # a defect in one run must not stop the clock
+                outcome, told_for_s = RunOutcome.FAILED, math.inf
+                failures.append(repr(without_rows(error)))
+                log.exception("job failed", job=job)
+        if outcome is not RunOutcome.DONE:
+            span.fail(outcome)
     seconds, failure = time.monotonic() - began_at, "; ".join(failures) or None
     JOB_SECONDS.labels(job, outcome).observe(seconds)
+    if outcome is RunOutcome.DONE:
+        LAST_SUCCESS.labels(job).set_to_current_time()
     pulse.beat(job, failure, told_for_s=told_for_s)
     asked_as = current_task.request.id if current_task else None
     _remember(Run(job, started_at, seconds, outcome, failure and failure[:FAILURE_LENGTH_MAX], asked_as))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from prometheus_client import Gauge
 from redbeat import RedBeatScheduler
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -19,9 +20,11 @@ from consumers.jobs.app import app, keep_own_logs
 from infra.settings import HttpSettings, RedisSettings, read
 from infra.telemetry.logs import get_logger
 from infra.telemetry.server import serve_in_thread
+from infra.telemetry.spans import begin_asking, start_traces
 
 log = get_logger(__name__)
 
+LAST_TICK = Gauge("cash_beat_last_tick_timestamp_seconds", "When beat last ticked, in seconds since 1970; 0: not yet.")
 SILENCE_MAX_S = 10.0
 """Beat ticks every two seconds at least."""
 _RETRY_S = 1.0
@@ -39,6 +42,7 @@ class Ticks:
         if self._last_at is None:
             log.info("process ready")
         self._last_at = time.monotonic()
+        LAST_TICK.set_to_current_time()
 
     def problems(self) -> list[str]:
         """Return what keeps beat from being ready."""
@@ -53,6 +57,11 @@ ticks = Ticks()
 
 class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat has no types
     """RedBeat's scheduler, which says when it ticked and outlives a Redis that is away for a while."""
+
+    def apply_async(self, entry: Any, *arguments: Any, **options: Any) -> Any:
+        """Ask for one job."""
+        with begin_asking(entry.task):
+            return super().apply_async(entry, *arguments, **options)
 
     def tick(self, min: Callable[..., Any] = min, **kwargs: Any) -> float:
         """Ask for what is due and return how long to sleep.
@@ -78,6 +87,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]  # redbeat has no types
 def main() -> int:
     """Run beat until SIGTERM, which gives up the lock."""
     keep_own_logs("celery-beat")
+    start_traces("celery-beat")
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, _leave)
     stop_serving = serve_in_thread(read(HttpSettings), ticks.problems)

@@ -12,11 +12,12 @@ import consumers.jobs.checks  # noqa: F401 - so that the worker knows its task
 from consumers.jobs.app import app, keep_own_logs
 from consumers.jobs.expiry import databases
 from consumers.jobs.mail import outgoing
-from consumers.jobs.running import pulse
+from consumers.jobs.running import LAST_SUCCESS, pulse
 from infra.mail.letters import AddressRefused
 from infra.settings import HttpSettings, RedisSettings, read
 from infra.telemetry.logs import get_logger
 from infra.telemetry.server import serve_in_thread
+from infra.telemetry.spans import start_traces
 
 log = get_logger(__name__)
 
@@ -50,6 +51,7 @@ class Health:
 def main() -> int:
     """Run the worker until SIGTERM, after which the jobs under way are finished."""
     keep_own_logs("celery-worker")
+    start_traces("celery-worker")
     # It warns of root because of pickled tasks; ours are JSON, and a local stack may run as root.
     warnings.simplefilter("ignore", SecurityWarning)
     try:
@@ -58,6 +60,9 @@ def main() -> int:
         print(f"Setting CASH_SMTP_SENDER: {error}", file=sys.stderr)
         return 78
     databases()
+    # A job that has not been done since then may well be late.
+    for entry in app.conf.beat_schedule.values():
+        LAST_SUCCESS.labels(entry["task"]).set_to_current_time()
     health = Health(read(RedisSettings))
     worker_ready.connect(health.begin)
     stop_serving = serve_in_thread(read(HttpSettings), health.problems)

@@ -1,14 +1,17 @@
 """PostgreSQL through asyncpg: a pool per database, one way to open a database transaction, one table of errors."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 import asyncpg
 
 from infra.errors import TookTooLong, Unavailable
-from infra.settings import PostgresSettings
+from infra.postgres.pools import POOLS
+from infra.postgres.revisions import needed_by, require_revision
+from infra.settings import PostgresSettings, SslMode
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -59,7 +62,7 @@ class _Arguments(TypedDict):
     database: str
     user: str
     password: str
-    ssl: Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
+    ssl: ssl.SSLContext | SslMode
     timeout: float
     command_timeout: float
     server_settings: dict[str, str]
@@ -82,12 +85,16 @@ class Database:
         one that is down. By default a little more than a database transaction may take: the server is first to say.
         ``tells_replacement`` refuses the pool's connections, with :class:`DatabaseReplaced`, once another database has
         got the name of the first one.
+
+        Tables that are older than this version needs are no database to work with: connections are refused with
+        :class:`infra.postgres.revisions.SchemaBehind` until the migration has run.
         """
         self._settings = settings
         self._application = application
         self._answer_timeout_s = answer_timeout_s
         self._tells_replacement = tells_replacement
         self._oid: int | None = None
+        self._needs = needed_by(settings)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     @property
@@ -102,7 +109,13 @@ class Database:
             Unavailable: PostgreSQL does not answer.
         """
         async with unavailable(f"connect to {self.name}"):
-            return await asyncpg.connect(**self._arguments())
+            connection = await asyncpg.connect(**self._arguments())
+            try:
+                await self._check_revision(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+            return connection
 
     async def start(self) -> None:
         """Open the pool, empty: connections are made when first needed, so a start does not wait for the server."""
@@ -111,14 +124,16 @@ class Database:
             max_size=self._settings.pool_size,
             max_inactive_connection_lifetime=300,
             reset=_keep,
-            init=self._recognise if self._tells_replacement else None,
+            init=self._meet,
             **self._arguments(),
         )
+        POOLS.add(self.name, self._pool)
 
     async def stop(self) -> None:
         """Close every connection; what is under way is given five seconds."""
         if self._pool is not None:
             pool, self._pool = self._pool, None
+            POOLS.remove(pool)
             try:
                 await asyncio.wait_for(pool.close(), 5)
             except TimeoutError:
@@ -155,6 +170,16 @@ class Database:
         async with self.connection(f"ping {self.name}") as connection:
             await connection.fetchval("SELECT 1", timeout=2)
 
+    async def _meet(self, connection: Connection) -> None:
+        if self._tells_replacement:
+            await self._recognise(connection)
+        await self._check_revision(connection)
+
+    async def _check_revision(self, connection: Connection) -> None:
+        if self._needs is not None:
+            await require_revision(connection, self.name, self._needs)
+            self._needs = None  # a database that was migrated stays so
+
     async def _recognise(self, connection: Connection) -> None:
         oid = await connection.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
         if self._oid is not None and oid != self._oid:
@@ -169,7 +194,7 @@ class Database:
             "database": settings.name,
             "user": settings.user,
             "password": settings.password.get_secret_value(),
-            "ssl": settings.sslmode,
+            "ssl": settings.tls(),
             "timeout": 5,
             "command_timeout": self._answer_timeout_s,
             "server_settings": {"application_name": self._application, "timezone": "UTC", **TIMEOUTS, **BY_KEY},

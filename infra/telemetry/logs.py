@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line on standard output, with process and trace id, by structlog."""
+"""Structured logs on standard output, with process and trace id, by structlog: a JSON object a line, or words."""
 
 import logging
 import sys
@@ -9,6 +9,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from infra.settings import LogSettings, read
 from infra.telemetry.traces import current_trace_id
+from infra.telemetry.words import as_text
 
 AGAIN_AFTER_S = 10.0
 _CHATTY = "aiokafka"
@@ -37,8 +38,9 @@ class OnceInAWhile(logging.Filter):
 
 
 def configure_logs(process: str) -> None:
-    """Send our logs and those of the libraries through one JSON formatter."""
-    level = read(LogSettings).level
+    """Send our logs and those of the libraries through one formatter, ``CASH_LOG_FORMAT``'s."""
+    settings = read(LogSettings)
+    level = settings.level
 
     def add_context(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event["process"] = process
@@ -67,15 +69,19 @@ def configure_logs(process: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                structlog.processors.JSONRenderer(ensure_ascii=False) if settings.format == "json" else _as_text,
             ],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for noisy in ("aiokafka", "uvicorn.access", "kombu", "amqp"):
+    for noisy in ("aiokafka", "uvicorn.access", "uvicorn.error", "kombu", "amqp"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _as_text(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return as_text(event)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

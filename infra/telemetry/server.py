@@ -16,6 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import make_wsgi_app
 
 from infra.settings import HttpSettings
+from infra.telemetry.metrics import READY
 
 #: A readiness report older than this is itself the problem.
 REPORT_LIFETIME_S = 10.0
@@ -72,6 +73,7 @@ def serve_in_thread(settings: HttpSettings, problems: Callable[[], list[str]]) -
     ``problems`` says what keeps the process from being ready; it is called in the server's threads.
     """
     metrics = make_wsgi_app()
+    READY.set_function(lambda: not problems())
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
@@ -42,3 +42,13 @@ def tracing(traceparent: str | None) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def make_current(traceparent: str | None) -> Token[str | None]:
+    """Make a ``traceparent`` the current one until :func:`make_former_current` is called, as a block cannot do."""
+    return _current.set(traceparent)
+
+
+def make_former_current(token: Token[str | None]) -> None:
+    """Make current what was before :func:`make_current` returned this."""
+    _current.reset(token)
