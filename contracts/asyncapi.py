@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.catalog import MESSAGES
 from contracts.dead_letters import CAUSES
-from contracts.envelope import REPLAY_OF
+from contracts.envelope import REPLAY_OF, RESTORED
 from contracts.messages import JournalEntry, Message, Submission
 from contracts.text import IDEMPOTENCY_KEY_PATTERN
 from contracts.topics import LEDGER_BULK, TOPICS, Topic
@@ -30,6 +30,13 @@ _COMMON: Json = {
     "ce_subject": _text("The ledger, registration or user it is about; the same as the key."),
     "content-type": _text("Of the value.", const="application/json"),
     "traceparent": _text("W3C Trace Context, so that a log line finds its request."),
+}
+_RESTORED: Json = {
+    RESTORED: _text(
+        "On an entry of ledger.journal that a restore has put there: the backup's id. What the entry says of its source"
+        " is about topics that are gone.",
+        format="uuid",
+    ),
 }
 _SUBMISSION: Json = {
     "ce_userid": _text("Who asks; on ledger.bulk the grant says so.", format="uuid"),
@@ -88,7 +95,7 @@ def asyncapi_document(schemas: str = COMMITTED_SCHEMAS) -> Json:
                 _DEAD_LETTER: _dead_letter(),
             },
             "schemas": {
-                "JournalHeaders": _headers(_COMMON, _REQUIRED),
+                "JournalHeaders": _headers({**_COMMON, **_RESTORED}, _REQUIRED),
                 "SubmissionHeaders": _headers(
                     {**_COMMON, **_SUBMISSION}, [*_REQUIRED, "ce_idempotencykey", "ce_operationid", "ce_requesthash"]
                 ),

@@ -50,6 +50,10 @@ class Envelope(msgspec.Struct, frozen=True):
 #: On a record that was a dead letter and is sent again.
 REPLAY_OF = "deadletter_replayof"
 
+#: On an entry that a restore has put into the journal: the archive's id. Where its submission stood (``source``) speaks
+#: of topics that are gone.
+RESTORED = "ce_restored"
+
 _EXTENSIONS = (
     ("ce_subject", "subject"),
     ("ce_userid", "user_id"),

@@ -16,9 +16,14 @@ def hold(home: Home, names: Sequence[str]) -> None:
     """Stop these processes; one that this stack does not run needs no stopping."""
     stack = LocalStack(home)
     state = stack.state()
-    for name in names:
-        if is_running(home) and state is not None and name in state.processes:
-            stack.hold(name)
+    if not is_running(home) or state is None:
+        return
+    there = [name for name in names if name in state.processes]
+    for name in there:
+        # All at once: they stop side by side.
+        hold_file(home, name).touch()
+    for name in there:
+        stack.hold(name)
 
 
 def let_go(home: Home, names: Sequence[str], *, wait: bool = True) -> list[str]:
