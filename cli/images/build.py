@@ -1,7 +1,6 @@
 """The command that builds the container image and publishes it."""
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +81,6 @@ def build_image(engine: "Engine", containerfile: Path, project: Path, tag: str, 
     labels = {
         "version": own_version(),
         "revision": own_revision(project) or "unknown",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     note(f"Building {' and '.join(names)} with {engine.name}.")
     engine.build(containerfile, project, names, labels)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -58,17 +59,39 @@ class Engine:
 
     def build(self, containerfile: Path, context: Path, names: Sequence[str], labels: Mapping[str, str]) -> None:
         """Build an image under one or several names; what the engine says of it goes to stderr."""
+        named = {f"{_LABEL}.{name}": value for name, value in labels.items()}
+        if self.name == "docker" and not self._can(["buildx", "version"]) and self._can(["compose", "version"]):
+            built = self._composed(containerfile, context, names, named)
+        else:
+            built = self._built(containerfile, context, names, named)
+        if not built:
+            fail("the image could not be built; what is wrong stands above")
+
+    def _can(self, words: Sequence[str]) -> bool:
+        return ask([self.program, *words]).ok
+
+    def _built(self, containerfile: Path, context: Path, names: Sequence[str], labels: Mapping[str, str]) -> bool:
         command = [self.program, "build"]
-        if self.name == "docker" and ask([self.program, "buildx", "version"]).ok:
-            # It would keep the image to itself without --load where it builds in a container.
-            command = [self.program, "buildx", "build", "--load"]
-        elif self.name == "podman":
+        if self.name == "podman":
             # The OCI format of podman has no health checks.
             command += ["--format", "docker"]
+        elif self._can(["buildx", "version"]):
+            # It would keep the image to itself without --load where it builds in a container.
+            command = [self.program, "buildx", "build", "--load"]
         command += [f"--file={containerfile}", *(f"--tag={name}" for name in names)]
-        command += [f"--label={_LABEL}.{name}={value}" for name, value in labels.items()]
-        if follow([*command, str(context)]) != 0:
-            fail("the image could not be built; what is wrong stands above")
+        command += [f"--label={name}={value}" for name, value in labels.items()]
+        # An old docker has BuildKit itself, but builds without it unless it is told to.
+        return follow([*command, str(context)], settings={"DOCKER_BUILDKIT": "1"}) == 0
+
+    def _composed(self, containerfile: Path, context: Path, names: Sequence[str], labels: Mapping[str, str]) -> bool:
+        """Build by compose, which brings a BuildKit of its own where docker has no plugin for it."""
+        build = {"context": str(context), "dockerfile": str(containerfile), "tags": names[1:], "labels": labels}
+        project = json.dumps({"services": {PROJECT_NAME: {"image": names[0], "build": build}}})
+        with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+            # Compose would take a dollar sign for the name of a variable.
+            file.write(project.replace("$", "$$"))
+            file.flush()
+            return follow([self.program, "compose", f"--file={file.name}", "build"]) == 0
 
     def push(self, name: str, registry: str) -> None:
         """Publish an image; fails, saying what to do, where the registry does not take it."""
@@ -107,31 +130,51 @@ def find_engine() -> Engine:
     return Engine(program)
 
 
-def published_address(service: str, port: int) -> str:
-    """Return ``host:port`` of this machine at which a compose service's port is published; fails where it is not."""
+def published_address(services: Sequence[str], port: int) -> str:
+    """Return ``host:port`` of this machine at which a port of compose's is published; fails where it is not.
+
+    Args:
+        services: the first of these that publishes it; the last is the one that is expected to.
+        port: as it is called in the container.
+    """
     docker = find_program("docker")
     if docker is None:
         fail("there is no docker on this machine; install Docker, or name the API with --url")
     project = os.environ.get("COMPOSE_PROJECT_NAME") or PROJECT_NAME
-    # By the project's name, so that it does not matter in which folder somebody is.
-    answer = ask([docker, "compose", "-p", project, "port", service, str(port)])
+    *preferred, expected = services
+    for service in preferred:
+        answer = _ask_port(docker, project, service, port)
+        if wrong := engine_failure(answer):
+            raise wrong
+        if address := _address(answer):
+            return address
+    answer = _ask_port(docker, project, expected, port)
     if not answer.ok:
-        raise _no_port(answer, project, service)
-    found = answer.out.strip().splitlines()[-1].strip() if answer.out.strip() else ""
+        raise _no_port(answer, project, expected)
+    return _address(answer) or fail(
+        f"the service {expected} of the compose project {project} does not publish its port {port}; "
+        "publish it in compose.yaml, or name the API with --url",
+        ExitCode.NOT_READY,
+    )
+
+
+def _ask_port(docker: str, project: str, service: str, port: int) -> Answer:
+    # By the project's name, so that it does not matter in which folder somebody is.
+    return ask([docker, "compose", "-p", project, "port", service, str(port)])
+
+
+def _address(answer: Answer) -> str | None:
+    found = answer.out.strip().splitlines()[-1].strip() if answer.ok and answer.out.strip() else ""
     host, _, number = found.rpartition(":")
     if not number.isdecimal() or number == "0":
-        fail(
-            f"the service {service} of the compose project {project} does not publish its port {port}; "
-            "publish it in compose.yaml, or name the API with --url",
-            ExitCode.NOT_READY,
-        )
+        return None
     # What listens everywhere listens on the loopback interface too.
     return f"{'127.0.0.1' if host.strip('[]') in ('', '0.0.0.0', '::') else host}:{number}"  # noqa: S104 - compared
 
 
 def engine_failure(answer: Answer) -> Failure | None:
     """Return what is wrong with the engine itself, ``None`` where it answered something else."""
-    said = answer.err.lower()
+    said = "" if answer.ok else answer.err.lower()
     if "permission denied" in said and "sock" in said:
         return Failure("you may not use the container engine; see whether `docker ps` works for you, then try again")
     if any(sign in said for sign in _NO_ENGINE):
