@@ -71,9 +71,10 @@ def start(
     note(f"Kubernetes {cluster.version} at {cluster.server}, context {cluster.context}.")
     wanted = image or _loaded_image(cluster)
     _ensure_namespace(kubectl)
-    if not no_secrets and ensure_secrets(kubectl):
+    ensured = None if no_secrets else ensure_secrets(kubectl)
+    if ensured and ensured.are_new:
         note("Made passwords and keys; they are in the cluster only.")
-    with with_image(kubectl, folder, wanted) as manifests:
+    with with_image(kubectl, folder, wanted, ensured.states if ensured else None) as manifests:
         note("Starting the servers.")
         manifests.apply(FIRST)
         _wake(kubectl, processes=False)

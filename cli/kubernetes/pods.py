@@ -81,6 +81,8 @@ def look(kubectl: Kubectl) -> Namespace:
         by_kind.setdefault(item["kind"], []).append(item)
     sets = _replica_sets(by_kind)
     now = datetime.now(UTC)
+    # What a clock or somebody made from a template, such as a backup, is nothing that the system waits for.
+    by_kind["Job"] = [each for each in by_kind.get("Job", ()) if not _owner(each, "CronJob")]
     return Namespace(
         [_workload(each) for kind in ("Deployment", "StatefulSet", "Job") for each in by_kind.get(kind, ())],
         sorted((_pod(each, now, sets) for each in by_kind.get("Pod", ())), key=lambda pod: pod.name),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.live import Live
 from rich.text import Text
@@ -43,7 +44,7 @@ def wait_for(kubectl: Kubectl, wanted: Wanted, timeout_s: float, *, none_ending:
                 return
             failure = why_in_vain(seen, waited_for)
             if failure is None and time.monotonic() > until:
-                failure = _too_late(seen, waited_for, timeout_s)
+                failure = _too_late(kubectl, seen, waited_for, timeout_s)
             if failure is not None:
                 break
             time.sleep(_LOOK_EVERY_S)
@@ -74,8 +75,11 @@ def why_in_vain(seen: Namespace, waited_for: Sequence[Workload]) -> Failure | No
     return None
 
 
-def _too_late(seen: Namespace, waited_for: Sequence[Workload], timeout_s: float) -> Failure:
-    missing = [f"{pod.name} ({_reason(pod)})" for pod in _of(waited_for, seen.pods) if not pod.is_well]
+def _too_late(kubectl: Kubectl, seen: Namespace, waited_for: Sequence[Workload], timeout_s: float) -> Failure:
+    pods = [pod for pod in _of(waited_for, seen.pods) if not pod.is_well]
+    missing = [f"{pod.name} ({_reason(pod)})" for pod in pods]
+    if pods and not pods[0].why and (warning := _newest_warning(kubectl, pods[0].name)):
+        missing[0] = f"{pods[0].name} ({pods[0].status}: {warning})"
     missing = missing or [each.name for each in waited_for if not each.done]
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     return Failure(
@@ -83,6 +87,18 @@ def _too_late(seen: Namespace, waited_for: Sequence[Workload], timeout_s: float)
         "--timeout",
         ExitCode.NOT_READY,
     )
+
+
+def _newest_warning(kubectl: Kubectl, pod: str) -> str:
+    """Return what the cluster last warned of about a pod, such as a secret that is not there; empty where nothing."""
+    try:
+        events = kubectl.get("events", f"--field-selector=type=Warning,involvedObject.name={pod}")["items"]
+    except Failure:
+        return ""
+    newest: Mapping[str, Any] = max(
+        events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default={}
+    )
+    return " ".join(printable(str(newest.get("message", ""))).split())
 
 
 def _of(workloads: Sequence[Workload], pods: Sequence[Pod]) -> list[Pod]:

@@ -1,36 +1,27 @@
-"""Passwords and keys of a cluster: made there once, each process given its own; they travel by standard input only."""
+"""Passwords, keys, certificates of a cluster: made there once, to each its own; they travel by standard input only."""
 
 import base64
 import json
-from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from cli.kubernetes.kubectl import Kubectl, NotFound
 from cli.terminal.output import fail
-from infra.local.environment import Environments
-from infra.local.secrets import NAMES, PASSWORDS, Secrets, filled_up
-
-#: Holds them all and is given to no pod; those of the processes are made from it.
-GENERATED = "generated"
-#: For the servers themselves: which passwords their users have.
-SERVERS = "servers"
-#: The processes, and the steps before them.
-_TOLD = (
-    "gateway",
-    "identity-consumer",
-    "ledger-consumer",
-    "relay",
-    "celery-worker",
-    "celery-beat",
-    "bootstrap",
-    "migrate",
-    "topics",
-)
+from infra.deployment.containers import GENERATED, complete, files_by_owner
 
 
-def ensure_secrets(kubectl: Kubectl) -> bool:
-    """Make the secrets that the namespace does not have; return whether it had none.
+@dataclass(frozen=True, slots=True)
+class Ensured:
+    """What became of the secrets: whether there were none, and by owner what tells one state of them from another."""
+
+    are_new: bool
+    states: Mapping[str, str]
+
+
+def ensure_secrets(kubectl: Kubectl) -> Ensured:
+    """Make the secrets that the namespace does not have.
 
     Data made under lost secrets cannot be opened again: volumes without secrets are refused.
     """
@@ -40,28 +31,19 @@ def ensure_secrets(kubectl: Kubectl) -> bool:
             f"the secret {GENERATED} of the namespace {kubectl.namespace} is gone, but data made with it is there; put "
             "it back, or start over with `k8s destroy`"
         )
-    secrets = Secrets(known or {})
-    if not secrets.keys() >= set(NAMES):
-        secrets = filled_up(secrets, key_id="cluster-1")
-    wanted = {GENERATED: secrets, **secrets_by_process(secrets)}
+    wanted = files_by_owner(complete(known or {}, key_id="cluster-1"))
     made = {"apiVersion": "v1", "kind": "List", "items": [_secret(kubectl, *each) for each in wanted.items()]}
     # The client's own way of applying would keep a second copy of them, in an annotation.
     kubectl.tell("apply", "--server-side", "--force-conflicts", "--filename=-", said=json.dumps(made))
-    return known is None
+    states = {owner: _state(files) for owner, files in wanted.items()}
+    # The same user, who mounts the same secret.
+    states["ledger-consumer-bulk"] = states["ledger-consumer"]
+    return Ensured(known is None, states)
 
 
-def secrets_by_process(secrets: Secrets) -> dict[str, dict[str, str]]:
-    """Return what each process is told as a secret, by the names of its settings; and what the servers are told."""
-    environments = Environments(secrets, defaultdict(int))
-    values = set(secrets.values())
-    told = {
-        process: {name: value for name, value in environments.of(process).items() if value in values}
-        for process in _TOLD
-    }
-    return {
-        **{process: own for process, own in told.items() if own},
-        SERVERS: {name: secrets[name] for name in PASSWORDS},
-    }
+def _state(files: Mapping[str, str]) -> str:
+    """Return a hash: of passwords that nobody can guess, so it tells nothing but whether they are the same."""
+    return sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _find(kubectl: Kubectl) -> dict[str, str] | None:
@@ -72,7 +54,7 @@ def _find(kubectl: Kubectl) -> dict[str, str] | None:
     return {name: base64.b64decode(value).decode() for name, value in found.get("data", {}).items()}
 
 
-def _secret(kubectl: Kubectl, name: str, values: Mapping[str, str]) -> dict[str, Any]:
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+def _secret(kubectl: Kubectl, name: str, files: Mapping[str, str]) -> dict[str, Any]:
+    data = {file: base64.b64encode(content.encode()).decode() for file, content in files.items()}
     metadata = {"name": name, "namespace": kubectl.namespace, "labels": {"app.kubernetes.io/part-of": "cash-flow"}}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data}

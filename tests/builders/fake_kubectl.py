@@ -29,6 +29,7 @@ KINDS = {
     "nodes": "Node",
     "ingresses": "Ingress",
     "persistentvolumeclaims": "PersistentVolumeClaim",
+    "events": "Event",
 }
 WITHOUT_NAMESPACE = {"Namespace", "Node"}
 
@@ -61,7 +62,7 @@ class Cluster:
         if kind in ("Deployment", "StatefulSet"):
             self.scale(thing, thing["spec"].setdefault("replicas", 1), renewed=old != {})
         if kind == "Job":
-            self.add_pod(name, thing)
+            self.add_pod(f"{name}-x7k2p", thing)
 
     def scale(self, workload: dict[str, Any], replicas: int, *, renewed: bool = False) -> None:
         name = workload["metadata"]["name"]
@@ -113,14 +114,14 @@ class Cluster:
                 }
                 each["metadata"]["generation"] = 1
         for job in self.list("Job"):
-            pod = self.objects[f"Pod/{job['metadata']['name']}"]
+            pod = self.objects[f"Pod/{job['metadata']['name']}-x7k2p"]
             ended = {"Succeeded": "Complete", "Failed": "Failed"}.get(pod["status"]["phase"])
             job["status"] = {"conditions": [{"type": ended, "status": "True"}]} if ended else {}
 
     def next_status(self, pod: dict[str, Any], behaviour: str) -> dict[str, Any]:
         looks = pod["status"]["looks"] + 1
         container = pod["spec"]["containers"][0]["name"]
-        is_job = f"Job/{pod['metadata']['name']}" in self.objects
+        is_job = pod["metadata"]["ownerReferences"][0]["kind"] == "Job"
         running = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 
         def status(phase: str, state: dict[str, Any], *, ready: bool = False, restarts: int = 0) -> dict[str, Any]:
@@ -130,7 +131,7 @@ class Cluster:
         if behaviour == "unschedulable":
             why = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes have it"}
             return {"phase": "Pending", "looks": looks, "conditions": [why]}
-        if looks == 1:
+        if looks == 1 or behaviour == "creating":
             return status("Pending", {"waiting": {"reason": "ContainerCreating"}})
         if behaviour == "no-image":
             reason = "ErrImagePull" if looks < 3 else "ImagePullBackOff"
@@ -150,9 +151,11 @@ class Cluster:
 
 
 def selects(selector: str | None, labels: dict[str, str]) -> bool:
-    """Understand ``key``, ``!key`` and ``key=value``."""
+    """Understand ``key``, ``!key``, ``key=value`` and ``key in (value, value)``."""
     if not selector:
         return True
+    if among := re.fullmatch(r"(\S+) in \((.*)\)", selector):
+        return labels.get(among[1]) in among[2].split(", ")
     if selector.startswith("!"):
         return selector[1:] not in labels
     key, equals, value = selector.partition("=")
@@ -173,12 +176,16 @@ def resources(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield what a kustomization says, in as far as it is written in JSON."""
     told = json.loads((folder / "kustomization.yaml").read_text())
     images = {image["name"]: image for image in told.get("images", ())}
+    patches = [(each["target"], json.loads(each["patch"])) for each in told.get("patches", ())]
     for name in told["resources"]:
         found = folder / name
         for each in resources(found) if found.is_dir() else iter(json.loads(found.read_text())):
             for container in each.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
                 if image := images.get(container["image"]):
                     container["image"] = f"{image['newName']}:{image['newTag']}"
+            for target, patch in patches:
+                if target == {"kind": each["kind"], "name": f"^{each['metadata']['name']}$"}:
+                    each["spec"]["template"]["metadata"] = patch["spec"]["template"]["metadata"]
             yield each
 
 
@@ -221,6 +228,7 @@ def main(file: Path, words: list[str]) -> int:
 def answer(cluster: Cluster, verb: str, words: list[str], context: str | None, namespace: str | None) -> int:
     selector = option(words, "--selector", "-l")
     option(words, "--output", "-o")
+    of = (option(words, "--field-selector") or "").partition("involvedObject.name=")[2]
     has_namespace = f"Namespace/{namespace}" in cluster.objects
     if verb == "config":
         return config(cluster, words, context)
@@ -236,7 +244,9 @@ def answer(cluster: Cluster, verb: str, words: list[str], context: str | None, n
                 return complain(f'Error from server (NotFound): {words[0]} "{words[1]}" not found')
             print(json.dumps(found))
         else:
-            print(json.dumps({"items": [each for kind in kinds for each in cluster.list(kind, selector)]}))
+            found = [each for kind in kinds for each in cluster.list(kind, selector)]
+            found = [each for each in found if not of or each["involvedObject"]["name"] == of]
+            print(json.dumps({"items": found}))
         return 0
     if verb in ("apply", "create"):
         folder = option(words, "--kustomize", "-k")
@@ -253,7 +263,7 @@ def answer(cluster: Cluster, verb: str, words: list[str], context: str | None, n
         for each in gone:
             del cluster.objects[f"{each['kind']}/{each['metadata']['name']}"]
             if each["kind"] == "Job":
-                cluster.objects.pop(f"Pod/{each['metadata']['name']}", None)
+                cluster.objects.pop(f"Pod/{each['metadata']['name']}-x7k2p", None)
             if each["kind"] == "Namespace":
                 kept = {key: each for key, each in cluster.objects.items() if key.split("/")[0] in WITHOUT_NAMESPACE}
                 cluster.state["objects"] = kept

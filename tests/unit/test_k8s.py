@@ -15,8 +15,8 @@ import pytest
 from cli.kubernetes import rollout
 from cli.kubernetes.manifests import STEP
 from cli.terminal.output import ExitCode
-from infra.local.plan import COMMANDS
-from infra.local.secrets import NAMES
+from infra.deployment.containers import CERTIFIED, PROCESSES
+from infra.deployment.secrets import DEPLOYED_NAMES
 from tests.builders.machines import Machine, a_machine, a_thing, is_alive
 from tests.builders.terminal import WITHIN_S, Ended, Terminal
 
@@ -97,13 +97,13 @@ def test_everything_comes_up_in_order_and_it_says_how_to_reach_it(
         f"!{STEP}",
         f"{STEP}=migration --ignore-not-found --wait=true",
         f"{STEP}=migration",
-        f"{STEP}=process",
+        f"{STEP} in (process, operating)",
     ]
     assert [line.split()[:3] for line in ended.out.splitlines()[:5]] == [
         ["NAME", "READY", "STATUS"],
         ["gateway-5fd84d4f95-cfqj0", "1/1", "Running"],
         ["kafka-0", "1/1", "Running"],
-        ["migrate", "0/1", "Completed"],
+        ["migrate-x7k2p", "0/1", "Completed"],
         ["relay-5fd84d4f95-cfqj0", "1/1", "Running"],
     ]
     assert "k8s forward" in ended.out
@@ -127,8 +127,8 @@ def test_secrets_are_made_once_for_each_process_and_travel_unseen(
     assert "Made passwords" in first.err
     assert "Made passwords" not in again.err
     generated = secrets["Secret/generated"]["data"]
-    assert set(generated) == set(NAMES)
-    assert secrets.keys() >= {f"Secret/{process}" for process in COMMANDS}
+    assert set(generated) >= set(DEPLOYED_NAMES)
+    assert secrets.keys() >= {f"Secret/{owner}" for owner in (*PROCESSES, *CERTIFIED)} - {"Secret/ledger-consumer-bulk"}
     gateway = secrets["Secret/gateway"]["data"]
     assert gateway["CASH_KAFKA_SASL_PASSWORD"] == generated["KAFKA_GATEWAY_PASSWORD"]
     assert "CASH_KEY_CODE" not in gateway
@@ -136,6 +136,31 @@ def test_secrets_are_made_once_for_each_process_and_travel_unseen(
     told = json.dumps(machine.cluster["calls"]) + first.out + first.err
     assert not any(value in told for value in (*values, *generated.values()))
     assert "annotations" not in secrets["Secret/gateway"]["metadata"]
+
+
+def test_whose_secrets_were_renewed_is_started_anew_and_nobody_else(
+    machine: Machine, terminal: Terminal, overlay: str
+) -> None:
+    def states() -> dict[str, str]:
+        return {
+            key: each["spec"]["template"]["metadata"]["annotations"]["cash-flow/secrets"]
+            for key, each in machine.cluster["objects"].items()
+            if key in ("Deployment/gateway", "Deployment/relay", "StatefulSet/kafka")
+        }
+
+    machine.add_cluster()
+    assert start(terminal, overlay).code == ExitCode.OK
+    first = states()
+    assert start(terminal, overlay).code == ExitCode.OK
+    assert states() == first
+    objects = machine.cluster["objects"]
+    del objects["Secret/generated"]["data"]["KAFKA_RELAY_PASSWORD"]
+    machine.change_cluster(objects=objects)
+
+    assert start(terminal, overlay).code == ExitCode.OK
+
+    assert {key for key, state in states().items() if state != first[key]} == {"Deployment/relay"}
+    assert first["Deployment/gateway"] != first["StatefulSet/kafka"]
 
 
 def test_data_without_the_secrets_it_was_made_with_is_not_given_new_ones(
@@ -176,7 +201,7 @@ def test_what_does_not_come_up_is_said_as_soon_as_it_is_known(
 ) -> None:
     (name,) = behaviour
     machine.add_cluster(
-        behaviour=behaviour, logs={"migrate": ["one", "no such table"], "relay-5fd84d4f95-cfqj0": ["ouch"]}
+        behaviour=behaviour, logs={"migrate-x7k2p": ["one", "no such table"], "relay-5fd84d4f95-cfqj0": ["ouch"]}
     )
 
     ended = start(terminal, overlay, "--timeout", "1")
@@ -189,6 +214,21 @@ def test_what_does_not_come_up_is_said_as_soon_as_it_is_known(
         assert "Deployment/gateway" not in machine.cluster["objects"]
     if behaviour.get("relay"):
         assert "ouch" in ended.err
+
+
+def test_what_a_pod_waits_for_is_what_the_cluster_last_warned_of(
+    machine: Machine, terminal: Terminal, overlay: str
+) -> None:
+    pod = {"name": "gateway-5fd84d4f95-cfqj0"}
+    why = 'MountVolume.SetUp failed: secret "gateway" not found'
+    events = a_thing("Event", "older", involvedObject=pod, message="no", lastTimestamp="2026-01-01T00:00:00Z")
+    events |= a_thing("Event", "newer", involvedObject=pod, message=why, lastTimestamp="2026-01-01T00:00:09Z")
+    machine.add_cluster(behaviour={"gateway": "creating"}, objects=events)
+
+    ended = start(terminal, overlay, "--no-secrets", "--timeout", "1")
+
+    assert f"gateway-5fd84d4f95-cfqj0 (ContainerCreating: {why})" in one_sentence(ended)
+    assert ended.code == ExitCode.NOT_READY
 
 
 def test_an_image_is_built_and_loaded_only_where_minikube_does_not_have_it(
@@ -228,7 +268,7 @@ def test_another_cluster_uses_an_image_its_nodes_have_or_says_how_to_give_it_one
     monkeypatch.setattr("infra.local.processes.PROJECT", project)
     machine.add("docker", "true")
     machine.add_cluster(
-        context="lab", servers={"lab": "https://127.0.0.1:6443"}, objects=a_thing("Node", "one", status={})
+        context="home", servers={"home": "https://127.0.0.1:6443"}, objects=a_thing("Node", "one", status={})
     )
 
     ended = terminal.k8s("start", "--overlay", overlay)
@@ -257,8 +297,8 @@ def test_what_was_broken_before_does_not_keep_it_from_being_mended(
     [
         ("minikube", "https://192.168.49.2:8443", True),
         ("kind-test", "https://somewhere.example.org", True),
-        ("lab", "https://127.0.0.1:6443", True),
-        ("lab", "https://localhost:6443", True),
+        ("home", "https://127.0.0.1:6443", True),
+        ("home", "https://localhost:6443", True),
         ("prod", "https://10.20.30.40", False),
         ("prod", "https://cluster.example.org", False),
         ("minikube-prod", "https://1.2.3.4", False),
@@ -336,7 +376,7 @@ def test_status_is_the_table_of_pods_and_its_exit_code(started: Machine, termina
     ended = terminal.k8s("status")
     assert ended.code == ExitCode.OK
     assert "gateway-5fd84d4f95-cfqj0  1/1    Running" in ended.out
-    assert [pod["name"] for pod in terminal.k8s("status", "--json").json][1:3] == ["kafka-0", "migrate"]
+    assert [pod["name"] for pod in terminal.k8s("status", "--json").json][1:3] == ["kafka-0", "migrate-x7k2p"]
 
     started.change_cluster(behaviour={"gateway": "slow"})
     ended = terminal.k8s("status")
@@ -365,14 +405,14 @@ def test_stop_stops_the_processes_first_and_start_brings_back_what_an_autoscaler
 
 
 def test_migrate_makes_the_job_anew(started: Machine, terminal: Terminal, overlay: str) -> None:
-    before = started.cluster["objects"]["Pod/migrate"]["metadata"]
+    before = started.cluster["objects"]["Pod/migrate-x7k2p"]["metadata"]
 
     ended = terminal.k8s("migrate", "--overlay", overlay, "--image", IMAGE)
 
     assert ended.code == ExitCode.OK, ended.err
-    assert started.cluster["objects"]["Pod/migrate"]["status"]["phase"] == "Succeeded"
+    assert started.cluster["objects"]["Pod/migrate-x7k2p"]["status"]["phase"] == "Succeeded"
     assert sum(call.startswith("delete jobs") for call in calls(started)) == 2
-    assert before["name"] == "migrate"
+    assert before["name"] == "migrate-x7k2p"
 
 
 def test_destroy_asks_and_deletes_everything(started: Machine, terminal: Terminal) -> None:

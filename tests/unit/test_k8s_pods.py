@@ -138,6 +138,14 @@ def test_a_pod_that_is_told_to_stop_is_not_hopeless() -> None:
     assert (pod.status, pod.hopeless) == ("Terminating", False)
 
 
+@pytest.mark.parametrize(("owner", "waited_for"), [(None, ["backup"]), ("CronJob", [])])
+def test_what_a_clock_started_is_nothing_that_the_system_waits_for(owner: str | None, waited_for: list[str]) -> None:
+    owners = [{"kind": owner, "name": "backup"}] if owner else []
+    job = {"kind": "Job", "metadata": {"name": "backup", "ownerReferences": owners}, "spec": {}}
+
+    assert [each.name for each in seen(job).workloads] == waited_for
+
+
 @pytest.mark.parametrize(
     ("status", "done"),
     [
