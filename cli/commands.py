@@ -81,7 +81,9 @@ PANELS: Mapping[str, tuple[Entry, ...]] = {
     "Look after the system": (
         Entry("jobs", "cli.operating.jobs", "List the jobs: how often, how the last run ended, when next."),
         Entry("job", "cli.operating.jobs", "Run a job now, or look at its last runs."),
+        Entry("backup", "cli.operating.backups", "Keep a copy of everything the system knows; bring it back."),
         Entry("queues", "cli.operating.queues", "Show what waits: jobs, records per topic, outbox, mails."),
+        Entry("psql", "cli.operating.psql", "Look into a database with psql; nothing can be changed there."),
         Entry(
             "dead-letters", "cli.operating.dead_letters", "Look at records that could not be taken; send them again."
         ),

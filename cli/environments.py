@@ -16,6 +16,7 @@ from cli.connection.servers import (
     GATEWAY_SERVICE_PORT,
     MAILBOX,
     MAILBOX_PORT,
+    PROXY,
     Server,
     checked_url,
     find_mailbox,
@@ -113,11 +114,11 @@ def find_environment(name: str | None, url: str | None) -> Iterator[Environment]
 def _composed(url: str | None) -> Environment:
     from cli.images.containers import published_address
 
-    def published(service: str, port: int) -> Server:
-        return ComposeServer(f"http://{published_address(service, port)}", service=service)
+    def published(port: int, *services: str) -> Server:
+        return ComposeServer(f"http://{published_address(services, port)}", service=services[-1])
 
-    server = Server(checked_url(url)) if url else published(GATEWAY, GATEWAY_PORT)
-    return Environment(server, _mailbox(lambda: published(MAILBOX, MAILBOX_PORT)))
+    server = Server(checked_url(url)) if url else published(GATEWAY_PORT, PROXY, GATEWAY)
+    return Environment(server, _mailbox(lambda: published(MAILBOX_PORT, MAILBOX)))
 
 
 @contextlib.contextmanager

@@ -105,18 +105,20 @@ def end(process: "subprocess.Popen[str]", within_s: float = _END_WITHIN_S) -> No
             return
 
 
-def follow(command: Sequence[str], said: list[str] | None = None) -> int:
+def follow(command: Sequence[str], said: list[str] | None = None, *, settings: Mapping[str, str] | None = None) -> int:
     """Run a program whose words are for people: they go to stderr. Return its exit code.
 
     Args:
         command: program and words.
         said: takes the last lines it said; without it the program has the terminal, and may draw on it.
+        settings: added to the environment it runs in.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     taken: dict[str, Any] = {"stdout": _STDERR}
     if said is not None:
         taken = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    taken["env"] = {**os.environ, **(settings or {})}
     try:
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, **taken) as process:
             try:

@@ -16,8 +16,9 @@ from infra.local.home import Home
 from infra.local.ports import LOOPBACK, read_ports
 
 #: What the services are called in the compose file and in the cluster, and their ports there. `k8s forward` takes the
-#: same ports of this machine where they are free.
+#: same ports of this machine where they are free. In compose a proxy is before the gateways where there are several.
 GATEWAY, GATEWAY_PORT, GATEWAY_SERVICE_PORT = "gateway", 8000, 80
+PROXY = "proxy"
 MAILBOX, MAILBOX_PORT = "mailpit", 8025
 
 UrlOption = Annotated[

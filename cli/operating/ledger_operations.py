@@ -107,7 +107,7 @@ def rebuild(
 
     Exit code 1 where they differ. Without --switch-over nothing is changed and nobody has to wait. With it the ledger
     consumer and the relay of the local stack stand still meanwhile: what people record is kept and taken afterwards.
-    Elsewhere (CASH_POSTGRES_HOST and its companions say where) it tells which processes to stop.
+    Elsewhere (CASH_LEDGER_POSTGRES_HOST and its companions say where) it tells which processes to stop.
 
     Examples:
         cash ledger rebuild
@@ -115,13 +115,14 @@ def rebuild(
     """
     command = [sys.executable, "-m", "consumers.rebuild"]
     command += [word for word, said in (("--switch-over", switch_over), ("--force", force), ("--json", json)) if said]
-    if "CASH_POSTGRES_HOST" in os.environ:
+    if "CASH_LEDGER_POSTGRES_HOST" in os.environ:
         raise typer.Exit(_run(command, {}))
+    settings = local_settings("rebuild")
+    # After it, since it says so where there is no local stack; what that needs may not be installed then.
     from infra.local.holding import let_go
     from infra.local.processes import PROJECT
 
     home = Home.default()
-    settings = local_settings("rebuild")
     command += ["--stop-with", shlex.join([sys.executable, "-m", "infra.local.holding"])]
     code: int = ExitCode.FAILED
     try:

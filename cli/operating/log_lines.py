@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import typer
 
-from cli.terminal.output import Output, printable
+from cli.terminal.output import Output
+from infra.telemetry.words import in_words, printable
 
 _COLOURS = (
     "cyan",
@@ -20,8 +21,6 @@ _COLOURS = (
     "bright_blue",
 )
 _LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
-# Told in front of the line or by its prefix already.
-_TOLD = ("event", "level", "timestamp", "logger", "process", "exception", "color_message")
 
 
 class Renderer:
@@ -48,18 +47,11 @@ class Renderer:
             return printable(line)
         if not isinstance(entry, dict) or "event" not in entry:
             return printable(line)
-        level = str(entry.get("level", "info"))
-        moment = str(entry.get("timestamp", ""))[11:19]
-        details = " ".join(f"{key}={_short(value)}" for key, value in entry.items() if key not in _TOLD)
-        words = f"{moment} {printable(str(entry['event']))}"
-        told = self._styled(words, _LEVELS[level]) if level in _LEVELS else words
-        dim = self._styled(printable(details), "bright_black") if details else ""
-        exception = printable(str(entry["exception"])) if entry.get("exception") else ""
-        return "\n".join(part for part in (f"{told} {dim}".rstrip(), exception) if part)
+        words = in_words(entry)
+        sentence = f"{words.moment} {words.sentence}"
+        told = self._styled(sentence, _LEVELS[words.level]) if words.level in _LEVELS else sentence
+        dim = self._styled(words.details, "bright_black") if words.details else ""
+        return "\n".join(part for part in (f"{told} {dim}".rstrip(), words.exception) if part)
 
     def _styled(self, text: str, colour: str) -> str:
         return text if self._plain else typer.style(text, fg=colour)
-
-
-def _short(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -18,12 +18,17 @@ S = TypeVar("S", bound="Settings")
 OPERATOR = "operator"
 
 
+def is_elsewhere() -> bool:
+    """Return whether the environment names the servers: they are not the local stack's."""
+    return "CASH_KAFKA_BOOTSTRAP_SERVERS" in os.environ
+
+
 def settings_of(kind: type[S], process: str = OPERATOR) -> S:
     """Return the settings of one adapter: those of the environment where it names the server, else the local stack's.
 
     Args:
         kind: such as ``KafkaSettings``, whose server ``CASH_KAFKA_BOOTSTRAP_SERVERS`` names.
-        process: a name that ``infra.local.environment`` knows; the local stack's command acts as that one.
+        process: a name that ``infra.deployment.recipes`` knows; the local stack's command acts as that one.
 
     Raises:
         Failure: a setting of the environment is missing or wrong, or there is neither it nor a running local stack.
@@ -48,16 +53,18 @@ def settings_of(kind: type[S], process: str = OPERATOR) -> S:
 
 @contextlib.contextmanager
 def reaching(server: str) -> Iterator[None]:
-    """Fail with a sentence where a server does not answer; what Kafka's client would say besides is left out.
+    """Fail with a sentence where a server does not answer, or refuses; what Kafka's client says besides is left out.
 
     Args:
         server: such as ``Kafka``, for the sentence.
     """
-    from infra.errors import Unavailable
+    from infra.errors import Refused, Unavailable
 
     quiet_kafka()
     try:
         yield
+    except Refused as error:
+        fail(str(error), ExitCode.REFUSED)
     except Unavailable as error:
         fail(f"{server} does not answer ({error}); see `cash status`, then try again", ExitCode.UNREACHABLE)
 
@@ -72,13 +79,17 @@ def local_settings(process: str, *, or_set: str | None = None) -> Mapping[str, s
 
     ``or_set`` names what somebody whose servers run elsewhere would set instead.
     """
-    from infra.local.environment import Environments
-    from infra.local.ports import read_ports
-    from infra.local.secrets import read_secrets
-    from infra.local.state import is_running
+    from infra.local.environment import local_recipes
 
     home = Home.default()
-    if not home.secrets.exists() or not is_running(home):
+    if not home.secrets.exists() or not _is_running(home):
         otherwise = f", or set {or_set} and what goes with it" if or_set else ""
         fail(f"the local stack is not running; start it with `cash up -d`{otherwise}", ExitCode.NOT_READY)
-    return Environments(read_secrets(home), read_ports(home)).of(process)
+    return local_recipes(home).of(process)
+
+
+def _is_running(home: Home) -> bool:
+    # Imported where a stack was started once: elsewhere, as in the container image, what it needs is not installed.
+    from infra.local.state import is_running
+
+    return is_running(home)

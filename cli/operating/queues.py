@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from infra.settings import PostgresSettings
 
 _ANSWER_TIMEOUT_S = 5.0
+#: What the servers are asked by.
+_ASKED_BY = ("infra.redis.connection", "infra.redis.jobs", "infra.kafka.groups", "infra.postgres.deliveries")
 #: How long something may wait before it is worth a look: each is taken within a second or two, mails within five.
 _LONG_S = 30.0
 
@@ -185,6 +188,9 @@ async def _look() -> Seen:
         _Probe("the users database", _users, [("outbox (users)", "relay"), ("mails", "celery-worker")]),
         _Probe("the ledger database", _ledger, [("outbox (ledger)", "relay")]),
     ]
+    # Before their time runs: in a container that has little of a busy machine, importing alone takes seconds.
+    for module in _ASKED_BY:
+        importlib.import_module(module)
     answers = await asyncio.gather(*(_answer(probe) for probe in probes))
     unknown = [failure for _, failure in answers if failure is not None]
     if len(unknown) == len(probes):
@@ -200,7 +206,7 @@ async def _answer(probe: _Probe) -> tuple[Seen, Failure | None]:
     from asyncpg import PostgresError
     from redis.exceptions import RedisError
 
-    from infra.errors import Unavailable
+    from infra.errors import Refused, Unavailable
 
     try:
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
@@ -209,6 +215,8 @@ async def _answer(probe: _Probe) -> tuple[Seen, Failure | None]:
         remark, unknown = str(failure), failure
     except PostgresError as error:
         remark, unknown = f"{probe.server} refuses: {error}", None
+    except Refused as error:
+        remark, unknown = str(error), None
     except (Unavailable, RedisError, OSError, TimeoutError):
         remark, unknown = f"{probe.server} does not answer", None
     lines = [Queue(name, None, taken_by, remark=remark, is_wrong=True) for name, taken_by in probe.lines]

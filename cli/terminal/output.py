@@ -26,6 +26,7 @@ from typer.exceptions import TyperException
 from cli.terminal.pager import paged
 from cli.terminal.tables import GAP, Column, fitting, lines_of
 from infra.local.home import StackError
+from infra.telemetry.words import printable as printable
 
 #: So many lines of a table are printed together.
 _LINES_AT_ONCE = 200
@@ -332,19 +333,6 @@ def guard(command: Callable[[], object]) -> NoReturn:
 def _give_stdout_away() -> None:
     # The reader of our output (head, less) left, which is no error; flushing what is left at exit would complain.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def printable(text: str) -> str:
-    """Show control characters as escapes, so that stored text cannot steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else _escape(character) for character in text
-    )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 def _cell(value: object) -> Text:

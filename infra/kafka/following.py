@@ -74,7 +74,7 @@ async def following(settings: KafkaSettings, topics: Sequence[str], client_id: s
         request_timeout_ms=10_000,
     )
     try:
-        with unavailable(f"open {', '.join(topics)}"):
+        with unavailable(f"open {', '.join(topics)}", settings, "read"):
             async with asyncio.timeout(3 * ANSWER_TIMEOUT_S):
                 # Assigned, not subscribed, for the reason that journal.py gives.
                 consumer.assign([TopicPartition(topic, 0) for topic in topics])
@@ -121,7 +121,7 @@ class GroupWatch:
             Unavailable: Kafka does not answer.
         """
         try:
-            with unavailable(f"look at the offsets of {self._group}"):
+            with unavailable(f"look at the offsets of {self._group}", self._settings):
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
                     admin = await self._connected()
                     found = await admin.list_consumer_group_offsets(self._group)

@@ -55,7 +55,7 @@ async def count_members(settings: KafkaSettings, group: str) -> int:
     Raises:
         Unavailable: Kafka does not answer.
     """
-    with unavailable(f"look at the group {group}"):
+    with unavailable(f"look at the group {group}", settings):
         async with asyncio.timeout(_ANSWER_TIMEOUT_S), _administering(settings) as admin:
             return await _count_members(admin, group)
 
@@ -76,7 +76,7 @@ async def find_offsets(settings: KafkaSettings, group: str, topic: str) -> dict[
     Raises:
         Unavailable: Kafka does not answer.
     """
-    with unavailable(f"look at the offsets of {group}"):
+    with unavailable(f"look at the offsets of {group}", settings):
         async with asyncio.timeout(_ANSWER_TIMEOUT_S), _administering(settings) as admin:
             found = await admin.list_consumer_group_offsets(group)
     return {place.partition: at.offset for place, at in found.items() if place.topic == topic and at.offset >= 0}
@@ -88,7 +88,7 @@ async def measure_lags(settings: KafkaSettings, topics: Sequence[Topic]) -> list
     Raises:
         Unavailable: Kafka does not answer.
     """
-    with unavailable("look at the consumer groups"):
+    with unavailable("look at the consumer groups", settings):
         async with asyncio.timeout(_LOOK_TIMEOUT_S), _administering(settings) as admin:
             descriptions = await admin.describe_topics([topic.name for topic in topics])
             places = [
@@ -130,7 +130,7 @@ async def set_offsets(settings: KafkaSettings, group: str, topic: str, offsets: 
     Raises:
         Unavailable: Kafka does not answer, or refuses, as it does while the group has members.
     """
-    with unavailable(f"set the offsets of {group}"):
+    with unavailable(f"set the offsets of {group}", settings):
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
             partitions = await _find_partitions(settings, [topic])
             consumer = AIOKafkaConsumer(
@@ -151,7 +151,7 @@ async def partitions_of(settings: KafkaSettings, topics: Sequence[str]) -> list[
     Raises:
         Unavailable: Kafka does not answer, or has no such topic.
     """
-    with unavailable("look at the partitions of topics"):
+    with unavailable("look at the partitions of topics", settings):
         async with asyncio.timeout(_LOOK_TIMEOUT_S):
             return await _find_partitions(settings, topics)
 

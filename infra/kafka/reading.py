@@ -43,7 +43,7 @@ class TopicReader:
         """
         loop = asyncio.get_running_loop()
         heard_at = loop.time()
-        with unavailable(f"read {self._topic}"):
+        with unavailable(f"read {self._topic}", doing="read"):
             while await self._is_before(ends):
                 found = await self._consumer.getmany(timeout_ms=500, max_records=records_max)
                 records = [record for partition in found.values() for record in partition]
@@ -81,7 +81,7 @@ async def reading(settings: KafkaSettings, topic: str, client_id: str) -> AsyncI
         max_partition_fetch_bytes=_FETCH_BYTES_MAX,
     )
     try:
-        with unavailable(f"open {topic}"):
+        with unavailable(f"open {topic}", settings, "read"):
             async with asyncio.timeout(SILENCE_MAX_S):
                 await consumer.start()
         if not consumer.assignment():

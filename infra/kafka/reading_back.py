@@ -73,7 +73,7 @@ class Backwards:
         """
         loop = asyncio.get_running_loop()
         heard_at = loop.time()
-        with unavailable(f"read {place.topic}"):
+        with unavailable(f"read {place.topic}", doing="read"):
             self._consumer.assign([place])
             self._consumer.seek(place, start)
             while await self._consumer.position(place) < end:
@@ -113,7 +113,7 @@ async def reading_back(
         max_partition_fetch_bytes=_FETCH_BYTES_MAX,
     )
     try:
-        with unavailable("open the topics"):
+        with unavailable("open the topics", settings, "read"):
             async with asyncio.timeout(SILENCE_MAX_S):
                 await consumer.start()
                 floors = await consumer.beginning_offsets(places)

@@ -110,7 +110,8 @@ async def run_consumer() -> None:
         password=database.password.get_secret_value(),
     )
     redis = connect(read(RedisSettings))
-    broker = create_broker(read(KafkaSettings), "bench")
+    kafka = read(KafkaSettings)
+    broker = create_broker(kafka, "bench")
 
     async def record(records: Records) -> None:
         lines = [msgspec.json.decode(each.value, type=Line) for each in records]
@@ -126,7 +127,7 @@ async def run_consumer() -> None:
         for channel, ids in waiting.items():
             await redis.publish(channel, b"".join(ids))
 
-    BatchSubscription(broker, TOPIC, "bench.line", record, wait_ms=INTERACTIVE_WAIT_MS)
+    BatchSubscription(broker, TOPIC, "bench.line", record, settings=kafka, wait_ms=INTERACTIVE_WAIT_MS)
     await broker.start()
     await asyncio.Event().wait()
 

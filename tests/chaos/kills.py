@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import psutil
 
-from infra.local.plan import COMMANDS
+from infra.deployment.recipes import COMMANDS
 from infra.local.processes import inherited
 from tests.chaos.line import Line
 

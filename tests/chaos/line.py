@@ -12,10 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.topics import Topic
+from infra.deployment.recipes import COMMANDS
 from infra.errors import Unavailable
 from infra.kafka.connection import connection_arguments
 from infra.kafka.producer import Producer
-from infra.local.plan import COMMANDS
 from infra.local.stack import LocalStack
 from infra.postgres.engine import Database
 from infra.settings import KafkaSettings, LedgerDatabaseSettings, UsersDatabaseSettings
@@ -34,6 +34,7 @@ class Line:
     stack: LocalStack
     kafka: KafkaSettings
     producer: Producer
+    importer: Producer
     ledger: Database
     users: Database
     http: httpx.AsyncClient
@@ -93,17 +94,19 @@ class Line:
 async def open_line(stack: LocalStack) -> AsyncIterator[Line]:
     """Connect to a running stack."""
     environment = stack.environment("celery-worker")
-    kafka = settings_from(stack.environment("ledger-consumer"), KafkaSettings)
+    kafka = settings_from(stack.environment("operator"), KafkaSettings)
     producer = Producer(settings_from(stack.environment("gateway"), KafkaSettings), client_id="tests")
+    importer = Producer(settings_from(stack.environment("importer"), KafkaSettings), client_id="tests")
     ledger = Database(settings_from(environment, LedgerDatabaseSettings), application="tests")
     users = Database(settings_from(environment, UsersDatabaseSettings), application="tests")
     await ledger.start()
     await users.start()
     async with httpx.AsyncClient(timeout=5) as http:
         try:
-            yield Line(stack, kafka, producer, ledger, users, http)
+            yield Line(stack, kafka, producer, importer, ledger, users, http)
         finally:
             await producer.stop()
+            await importer.stop()
             await ledger.stop()
             await users.stop()
 

@@ -143,7 +143,7 @@ class HttpRoad:
 def all_roads(line: Line) -> list[Road]:
     """Return a way in of each kind, with people of their own."""
     gateway = line.stack.environment("gateway")
-    return [InteractiveRoad(line.producer), BulkRoad(line.producer, gateway), HttpRoad(line.http, gateway)]
+    return [InteractiveRoad(line.producer), BulkRoad(line.importer, gateway), HttpRoad(line.http, gateway)]
 
 
 class Load:

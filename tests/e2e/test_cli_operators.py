@@ -203,6 +203,17 @@ def test_a_server_that_is_away_is_one_sentence_without_a_secret(
     assert ended.err.count("\n") == 1
 
 
+def test_a_kafka_that_refuses_is_told_from_one_that_is_away(terminal: Terminal, stack: LocalStack) -> None:
+    importer = {**stack.environment("importer"), "CASH_KAFKA_SASL_PASSWORD": "hush-kafka"}
+    ended = terminal.cash("dead-letters", "list", **importer)
+    shown = terminal.cash("queues", **importer)
+
+    assert (ended.code, ended.out) == (ExitCode.REFUSED, "")
+    assert ended.err.startswith("error: Kafka refuses the sign-in of the user importer: ")
+    assert "Kafka refuses the sign-in of the user importer" in shown.out
+    assert "hush" not in ended.err + shown.out + shown.err
+
+
 def test_a_missing_setting_is_named_and_none_at_all_says_how_to_start(terminal: Terminal, tmp_path: Path) -> None:
     missing = terminal.cash("jobs", CASH_REDIS_HOST="127.0.0.1")
     assert (missing.code, "CASH_REDIS_PASSWORD" in missing.err) == (ExitCode.USAGE, True)

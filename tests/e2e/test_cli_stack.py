@@ -55,7 +55,7 @@ def test_up_shows_one_log_says_where_everything_is_and_ends_with_ctrl_c(terminal
         api, docs, mailbox = (line.split()[-1] for line in end.splitlines()[1:4])
 
         assert "making the data folders" in start
-        for name in ("postgres", "kafka", "migrate", "topics", "gateway", "relay"):
+        for name in ("postgres", "kafka", "migrate", "bootstrap-kafka", "gateway", "relay"):
             assert f"\n{name:<17} | " in start
         assert [line.split("http")[0].strip() for line in end.splitlines()[1:4]] == ["API", "Its docs", "Mailbox"]
         assert end.splitlines()[4].startswith("Try next:")

@@ -26,7 +26,7 @@ def a_trace() -> tuple[str, dict[str, str]]:
 
 async def traces_on(stack: LocalStack, topic: Topic, key: UUID) -> set[str | None]:
     """Return the trace ids of a key's records."""
-    records = await read_whole(settings_from(stack.environment("topics"), KafkaSettings), topic.name)
+    records = await read_whole(settings_from(stack.environment("bootstrap-kafka"), KafkaSettings), topic.name)
     return {trace_id_of(header(record, "traceparent")) for record in records if record.key == str(key).encode()}
 
 

@@ -53,9 +53,10 @@ class Line:
 
     def __init__(self, stack: LocalStack) -> None:
         settings = stack.environment("ledger-consumer")
-        self.kafka = settings_from(settings, KafkaSettings)
+        #: Of one who may read dead letters: the consumer only writes them.
+        self.kafka = settings_from(stack.environment("operator"), KafkaSettings)
         self.database = Database(settings_from(settings, LedgerDatabaseSettings), application="tests")
-        self.producer = Producer(self.kafka, client_id="tests")
+        self.producer = Producer(settings_from(settings, KafkaSettings), client_id="tests")
         self.wakeups = Wakeups(settings_from(settings, RedisSettings))
 
     def delivery(self, database: Database | None = None, decide: Decide = defective) -> Delivery[Books]:

@@ -18,7 +18,7 @@ DRAIN_S = 2.5
 
 
 async def test_nothing_fails_while_a_gateway_leaves(stack: LocalStack, tmp_path: Path) -> None:
-    with a_person(stack) as ann, a_gateway(stack, tmp_path, CASH_GATEWAY_DRAIN_S=str(DRAIN_S)) as leaving:
+    with a_person(stack) as ann, a_gateway(stack, tmp_path, {"CASH_GATEWAY_DRAIN_S": str(DRAIN_S)}) as leaving:
         port = leaving.http.base_url.port
         assert port is not None
         async with a_proxy(stack.ports["gateway"], port) as proxy:

@@ -25,6 +25,12 @@ def kafka(stack: LocalStack) -> KafkaSettings:
     return settings_from(stack.environment("simulator"), KafkaSettings)
 
 
+@pytest.fixture
+def writing(stack: LocalStack) -> KafkaSettings:
+    """The settings of one who may write dead letters."""
+    return settings_from(stack.environment("ledger-consumer"), KafkaSettings)
+
+
 def records(key: bytes, *values: bytes) -> list[Record]:
     return [Record(TOPIC, key, value, [("ce_id", value)]) for value in values]
 
@@ -38,9 +44,11 @@ async def until_taken(follower: Follower, key: bytes, count: int) -> list[bytes]
     return taken
 
 
-async def test_only_what_comes_after_the_beginning_is_brought_and_in_its_order(kafka: KafkaSettings) -> None:
+async def test_only_what_comes_after_the_beginning_is_brought_and_in_its_order(
+    kafka: KafkaSettings, writing: KafkaSettings
+) -> None:
     key = str(uuid4()).encode()
-    producer = Producer(kafka, client_id="tests")
+    producer = Producer(writing, client_id="tests")
     await producer.send_all(records(key, b"before"))
     try:
         async with following(kafka, [TOPIC, topics.LEDGER_JOURNAL.name], "tests") as follower:

@@ -410,7 +410,7 @@ async def test_a_bulk_grant_outlives_no_right_to_write(stack: LocalStack, ann: P
     ledger = a_ledger(ann)
     join(ann, bob, ledger)
     grant = ok(bob.post(f"{ledger}/bulk-grants", {}), 201)["grant"]
-    producer = Producer(settings_from(stack.environment("gateway"), KafkaSettings), client_id="tests")
+    producer = Producer(settings_from(stack.environment("importer"), KafkaSettings), client_id="tests")
 
     async def outcome() -> str:
         message = a_submission(bob.user_id, ledger_id=UUID(ledger.split("/")[-1]))

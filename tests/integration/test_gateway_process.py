@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,20 +41,23 @@ def free_port() -> int:
 
 
 @contextmanager
-def a_gateway(stack: LocalStack, folder: Path, **settings: str) -> Iterator[Running]:
+def a_gateway(
+    stack: LocalStack, folder: Path, settings: Mapping[str, str] | None = None, *, until_ready: bool = True
+) -> Iterator[Running]:
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
         **stack.environment("gateway"),
         "CASH_HTTP_PORT": str(port),
         "CASH_GATEWAY_ACCESS_LOG_EVERY": "1",
-        **settings,
+        **(settings or {}),
     }
     log = folder / "gateway.log"
     with log.open("wb") as output, httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=20) as http:
         process = subprocess.Popen([sys.executable, "-m", "gateway"], env=environment, stdout=output, stderr=output)
         try:
-            wait_for(lambda: ready(http), 30)
+            if until_ready:
+                wait_for(lambda: ready(http), 30)
             yield Running(http, process, log)
         finally:
             process.kill()
@@ -78,7 +81,7 @@ def wait_for(condition: object, seconds: float) -> None:
 def test_tries_are_limited_per_address_and_per_network(stack: LocalStack, tmp_path: Path) -> None:
     limits = {"CASH_LIMITS_PER_SUBJECT": "3", "CASH_LIMITS_PER_NETWORK": "5", "CASH_LIMITS_WINDOW_S": "2"}
     clear_tries(stack)
-    with a_gateway(stack, tmp_path, **limits) as gateway:
+    with a_gateway(stack, tmp_path, limits) as gateway:
         email = an_address()
         answers = [gateway.register(spelled).status_code for spelled in (email, email.upper(), email, email)]
         assert answers == [202, 202, 202, 429]
@@ -96,7 +99,7 @@ def test_a_person_invites_so_often_and_no_oftener(stack: LocalStack, tmp_path: P
     limits = {"CASH_LIMITS_PER_SUBJECT": "3", "CASH_LIMITS_PER_NETWORK": "100", "CASH_LIMITS_WINDOW_S": "60"}
     with a_person(stack) as ann, a_person(stack) as bob:
         clear_tries(stack)
-        with a_gateway(stack, tmp_path, **limits) as gateway:
+        with a_gateway(stack, tmp_path, limits) as gateway:
 
             def invite(person: Person) -> httpx.Response:
                 return gateway.http.post(

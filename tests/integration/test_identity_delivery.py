@@ -75,8 +75,9 @@ class Consumer:
     def __init__(self, database: Database, stack: LocalStack) -> None:
         environment = stack.environment("identity-consumer")
         self.database = database
-        self.kafka = settings_from(environment, KafkaSettings)
-        self.producer = Producer(self.kafka, client_id="tests")
+        #: Of one who may read dead letters: the consumer only writes them.
+        self.kafka = settings_from(stack.environment("operator"), KafkaSettings)
+        self.producer = Producer(settings_from(environment, KafkaSettings), client_id="tests")
         self.wakeups = Wakeups(settings_from(environment, RedisSettings))
         self.delivery = self.another()
 

@@ -31,17 +31,13 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture(scope="module")
 def kafka(stack: LocalStack) -> KafkaSettings:
-    return settings_from(stack.environment("ledger-consumer"), KafkaSettings)
-
-
-@pytest.fixture(scope="module")
-def gateway_kafka(stack: LocalStack) -> KafkaSettings:
-    return settings_from(stack.environment("gateway"), KafkaSettings)
+    """The settings of one who may write all that consumers take, and read what becomes of it."""
+    return settings_from(stack.environment("operator"), KafkaSettings)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def producer(gateway_kafka: KafkaSettings) -> AsyncIterator[Producer]:
-    producer = Producer(gateway_kafka, client_id="tests")
+async def producer(kafka: KafkaSettings) -> AsyncIterator[Producer]:
+    producer = Producer(kafka, client_id="tests")
     yield producer
     await producer.stop()
 
@@ -116,7 +112,7 @@ async def test_each_hopeless_record_is_dead_lettered_alone_and_the_next_one_is_n
 
 
 async def test_a_header_whose_name_is_not_utf_8_keeps_nobody_from_being_recorded(
-    kafka: KafkaSettings, gateway_kafka: KafkaSettings, ledger: Database
+    kafka: KafkaSettings, ledger: Database
 ) -> None:
     user_id = uuid4()
     source = topics.LEDGER_SUBMISSIONS.name
@@ -124,8 +120,8 @@ async def test_a_header_whose_name_is_not_utf_8_keeps_nobody_from_being_recorded
     odd = replace(good[1], headers=[(Latin1Name("tête"), b"1"), *good[1].headers])
     hopeless = replace(odd, value=b"amount=24.47")
     async with reading(kafka, dead_letter_of(source).name) as dead_letters:
-        await send_batch(gateway_kafka, [good[0], odd, hopeless, good[2]])
-        await send_batch(gateway_kafka, [good[3]])
+        await send_batch(kafka, [good[0], odd, hopeless, good[2]])
+        await send_batch(kafka, [good[3]])
         (dead,) = await dead_letters.until(bool)
 
     # The header is not one of ours, so its record is taken; a dead letter shows the name with backslashes.
@@ -135,7 +131,7 @@ async def test_a_header_whose_name_is_not_utf_8_keeps_nobody_from_being_recorded
 
 
 async def test_what_a_producer_compressed_is_stored_so_that_no_reader_needs_its_codec(
-    gateway_kafka: KafkaSettings, ledger: Database, monkeypatch: pytest.MonkeyPatch
+    kafka: KafkaSettings, ledger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user_id = uuid4()
     record = a_record(a_submission(user_id), user_id)
@@ -148,9 +144,9 @@ async def test_what_a_producer_compressed_is_stored_so_that_no_reader_needs_its_
                 codecs.append(batch.compression_type)
             return batch
 
-    async with reading(gateway_kafka, topics.LEDGER_SUBMISSIONS.name) as submissions:
+    async with reading(kafka, topics.LEDGER_SUBMISSIONS.name) as submissions:
         monkeypatch.setattr(fetcher, "MemoryRecords", Noting)
-        await send_batch(gateway_kafka, [record] * 5, compression="gzip")
+        await send_batch(kafka, [record] * 5, compression="gzip")
         await submissions.until(lambda records: sum(each.key == record.key for each in records) == 5)
 
     await until_recorded(ledger, user_id, 1)
@@ -158,13 +154,13 @@ async def test_what_a_producer_compressed_is_stored_so_that_no_reader_needs_its_
 
 
 async def test_a_batch_that_unpacks_to_more_than_the_topic_takes_is_refused_to_its_producer(
-    gateway_kafka: KafkaSettings,
+    kafka: KafkaSettings,
 ) -> None:
     user_id = uuid4()
     bomb = replace(a_record(a_submission(user_id), user_id), value=bytes(8_000_000))
 
     with pytest.raises(MessageSizeTooLargeError):
-        await send_batch(gateway_kafka, [bomb], compression="gzip")
+        await send_batch(kafka, [bomb], compression="gzip")
 
 
 async def test_the_same_record_ten_times_is_recorded_once(producer: Producer, ledger: Database) -> None:

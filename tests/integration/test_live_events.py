@@ -49,12 +49,13 @@ def bob(stack: LocalStack) -> Iterator[Person]:
 
 @pytest.fixture(scope="module")
 def kafka(stack: LocalStack) -> KafkaSettings:
-    return settings_from(stack.environment("relay"), KafkaSettings)
+    return settings_from(stack.environment("gateway"), KafkaSettings)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def producer(kafka: KafkaSettings) -> AsyncIterator[Producer]:
-    producer = Producer(kafka, client_id="tests")
+async def producer(stack: LocalStack) -> AsyncIterator[Producer]:
+    """A producer that may write the journal, as only the relay may."""
+    producer = Producer(settings_from(stack.environment("relay"), KafkaSettings), client_id="tests")
     yield producer
     await producer.stop()
 

@@ -144,7 +144,7 @@ def test_new_code_waits_for_the_migration_and_says_so(empty: Empty, tmp_path: Pa
                 await database.connect()
 
     asyncio.run(ping())
-    with a_gateway(stack, tmp_path, until_ready=False, CASH_LEDGER_DB_NAME=empty.name) as gateway:
+    with a_gateway(stack, tmp_path, {"CASH_LEDGER_DB_NAME": empty.name}, until_ready=False) as gateway:
 
         def because() -> list[str]:
             try:

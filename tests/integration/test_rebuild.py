@@ -29,7 +29,7 @@ from infra.local.holding import let_go
 from infra.local.plan import Choices
 from infra.local.postgres import remove_postgres
 from infra.local.stack import LocalStack
-from infra.postgres.bootstrap import RolePasswords, SuperuserSettings, as_superuser, bootstrap
+from infra.postgres.bootstrap import LedgerRolePasswords, LedgerServerSettings, as_superuser, bootstrap
 from infra.postgres.engine import Database, reading_whole_tables
 from infra.postgres.ledger_checks import check_ledgers
 from infra.postgres.migrate import migrate
@@ -55,10 +55,10 @@ class Line:
     def __init__(self, stack: LocalStack) -> None:
         self.stack = stack
         rebuild = stack.environment("rebuild")
-        self.superuser = settings_from(rebuild, SuperuserSettings)
-        self.passwords = settings_from(rebuild, RolePasswords)
+        self.superuser = settings_from(rebuild, LedgerServerSettings)
+        self.passwords = settings_from(rebuild, LedgerRolePasswords)
         self.kafka = settings_from(rebuild, KafkaSettings)
-        self.producer = Producer(settings_from(stack.environment("gateway"), KafkaSettings), client_id="tests")
+        self.producer = Producer(self.kafka, client_id="tests")
 
     @asynccontextmanager
     async def database(self, name: str = LIVE, role: str = "ledger-consumer") -> AsyncIterator[Database]:
@@ -344,7 +344,7 @@ async def test_lost_books_are_not_begun_anew(line: Line) -> None:
     await line.until_journaled()
     before = await line.state()
     await line.as_superuser(f"DROP DATABASE {LIVE} WITH (FORCE)")
-    await bootstrap(line.superuser, line.passwords)
+    await bootstrap(line.superuser, "ledger", line.passwords)
     await asyncio.to_thread(
         migrate, [(settings_from(line.stack.environment("migrate"), LedgerDatabaseSettings), "ledger")]
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from consumers.shadow import JournalDamaged, Shadow, Taken
+from contracts.envelope import RESTORED
 from contracts.ledgers import LedgerOpened, personal_ledger_id
 from contracts.messages import LedgerEntry
 from contracts.topics import LEDGER_JOURNAL
@@ -37,7 +39,7 @@ async def ledger(stack: LocalStack) -> AsyncIterator[LedgerDatabase]:
 
 @pytest.fixture(scope="module")
 def kafka(stack: LocalStack) -> KafkaSettings:
-    return settings_from(stack.environment("topics"), KafkaSettings)
+    return settings_from(stack.environment("bootstrap-kafka"), KafkaSettings)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -92,6 +94,22 @@ async def test_repeats_are_left_out_whenever_they_come(
     assert (found.entries, found.repeats) == (2 * len(home.journal), len(home.journal) + 6 + 5)
     assert found.offsets == {"ledger.submissions": {0: len(home.asked)}}
     assert (again.entries, again.repeats) == (0, len(entries))
+
+
+async def test_restored_entries_say_nothing_about_offsets(
+    kafka: KafkaSettings, ledger: LedgerDatabase, topic: str
+) -> None:
+    """Theirs are of topics that are gone; whoever went on behind them would pass over what stands there today."""
+    home = LivedIn()
+    records = records_of(topic, home.journal)
+    restored = [replace(each, headers=[*each.headers, (RESTORED, b"some backup")]) for each in records[:-1]]
+
+    found = await taken(kafka, ledger, topic, [*restored, records[-1]])
+    none = await taken(kafka, ledger, topic, [])
+
+    last = home.journal[-1].source
+    assert (found.entries, found.offsets) == (len(records), {last.topic: {last.partition: last.offset}})
+    assert none.offsets == {}
 
 
 async def test_the_opening_of_a_ledger_whose_first_record_was_refused_may_be_repeated(

@@ -117,9 +117,8 @@ class Fuzzing:
 
 async def imported(stack: LocalStack, user_id: UUID) -> None:
     """Write an import to the bulk topic while people work."""
-    environment = stack.environment("gateway")
-    grant = a_bulk_grant(environment, user_id)
-    producer = Producer(settings_from(environment, KafkaSettings), client_id="tests")
+    grant = a_bulk_grant(stack.environment("gateway"), user_id)
+    producer = Producer(settings_from(stack.environment("importer"), KafkaSettings), client_id="tests")
     await producer.start()
     try:
         for start in range(0, IMPORTED, 100):
@@ -162,7 +161,7 @@ async def found_wrong(stack: LocalStack, ledger_id: UUID) -> tuple[int, list[str
 
 async def sequences_of(stack: LocalStack, ledger_id: UUID, last: int) -> list[int]:
     """Return the sequences that the journal has of a ledger, once it has the last one."""
-    settings = settings_from(stack.environment("relay"), KafkaSettings)
+    settings = settings_from(stack.environment("operator"), KafkaSettings)
     async with asyncio.timeout(30):
         while True:
             records = await read_whole(settings, topics.LEDGER_JOURNAL.name)

@@ -73,6 +73,29 @@ def test_an_image_is_built_under_its_name_and_that_of_the_registry(
     assert "push" not in asked(machine)
 
 
+def test_compose_builds_where_docker_has_no_plugin_for_it(machine: Machine, project: Path, terminal: Terminal) -> None:
+    told = f'case "$2" in --file=*) /bin/cat "${{2#--file=}}" >> {machine.programs}/asked; esac'
+    add_engine(machine, more=f'test "$1" != buildx || exit 1\n{told}')
+
+    ended = terminal.cash("build", "--tag", "1.2", "--registry", "registry.example.org/a")
+
+    assert ended.out == "Built cash-flow:1.2.\n", ended.err
+    said = next(line for line in asked(machine).splitlines() if line.startswith("{"))
+    service = json.loads(said)["services"]["cash-flow"]
+    assert service["image"] == "cash-flow:1.2"
+    assert service["build"]["tags"] == ["registry.example.org/a/cash-flow:1.2"]
+    assert service["build"]["dockerfile"] == f"{project}/infra/Containerfile"
+    assert service["build"]["labels"]["org.opencontainers.image.version"] == own_version()
+
+
+def test_an_old_docker_builds_with_the_builder_it_has(machine: Machine, project: Path, terminal: Terminal) -> None:
+    told = f'echo "$DOCKER_BUILDKIT $1" >> {machine.programs}/asked'
+    add_engine(machine, more=f'test "$1" != buildx -a "$1" != compose || exit 1\n{told}')
+
+    assert terminal.cash("build", "--tag", "1.2").code == ExitCode.OK
+    assert "1 build" in asked(machine)
+
+
 def test_podman_builds_where_there_is_no_docker(machine: Machine, project: Path, terminal: Terminal) -> None:
     add_engine(machine, "podman")
 
@@ -114,7 +137,9 @@ ELSEWHERE = ("--push", "--registry", "registry.example.org/team")
         ("echo 'Cannot connect to the Docker daemon at unix:///x.' >&2; exit 1", (), "start Docker", 3),
         ("echo 'permission denied while connecting to unix:///docker.sock' >&2; exit 1", (), "you may not use", 1),
         ("echo broken >&2; exit 1", (), "docker does not work here (broken)", ExitCode.FAILED),
-        ('test "$1" != buildx -a "$1" != build', (), "could not be built", ExitCode.FAILED),
+        ('test "$1" != buildx -a "$1" != compose -a "$1" != build', (), "could not be built", ExitCode.FAILED),
+        ('test "$1" != buildx -a "$3" != build', (), "could not be built", ExitCode.FAILED),
+        ('test "$2" != build', (), "could not be built", ExitCode.FAILED),
         ("true", ("--push",), "nobody is signed in to Docker Hub", ExitCode.FAILED),
         ("true", ("--push", "--registry", "ann"), "run `docker login`", ExitCode.FAILED),
         (

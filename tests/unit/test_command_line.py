@@ -106,6 +106,7 @@ WITHOUT_JSON = frozenset(
     {
         *(("up",), ("logs",), ("down",), ("reset",), ("test",), ("openapi",), ("build",)),
         ("export",),
+        ("psql",),
         *(("config", "set"), ("config", "use"), ("completion",)),
     }
 )
@@ -127,9 +128,10 @@ WITHOUT_A_LEDGER = frozenset(
         *(("ledger", name) for name in ("list", "create", "accept", "decline", "rebuild")),
         *(("test",), ("sim",), ("completion",), ("openapi",), ("build",)),
         *(("sessions",), ("session", "end"), ("password",), ("operation", "show"), ("my-data",)),
-        *(("jobs",), ("job", "run"), ("job", "show"), ("queues",)),
+        *(("jobs",), ("job", "run"), ("job", "show"), ("queues",), ("psql",)),
         *(("dead-letters", name) for name in ("list", "show", "replay")),
         *(("config", name) for name in ("show", "use")),
+        *(("backup", name) for name in ("create", "verify", "restore", "list")),
     }
 )
 

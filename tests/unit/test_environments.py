@@ -93,6 +93,13 @@ def test_the_ports_that_compose_published_are_found_by_the_projects_name(machine
         assert environment.mailbox.url == "http://127.0.0.1:49154"
 
 
+def test_the_proxy_is_talked_to_where_there_is_one(machine: Machine) -> None:
+    machine.add("docker", f'test "$5" = proxy && echo 127.0.0.1:49155 && exit; {PORTS}')
+
+    with find_environment("docker", None) as environment:
+        assert environment.server == ComposeServer("http://127.0.0.1:49155", service="gateway")
+
+
 def test_another_project_name_and_another_mailbox_can_be_said(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

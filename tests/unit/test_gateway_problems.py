@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gateway.app import AllSettings, create_app
+from gateway.draining import Draining
 from gateway.settings import GatewayHttpSettings, LimitSettings
 from infra.settings import KafkaSettings, LedgerDatabaseSettings, RedisSettings, UsersDatabaseSettings
 from tests.builders.gateway import gateway_settings
@@ -26,7 +27,8 @@ def http() -> httpx.AsyncClient:
             users_database=UsersDatabaseSettings(user="nobody", **NOWHERE),
             ledger_database=LedgerDatabaseSettings(user="nobody", **NOWHERE),
             redis=RedisSettings(**NOWHERE),
-        )
+        ),
+        Draining(),
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]  # Litestar's scope
     return httpx.AsyncClient(transport=transport, base_url="http://gateway/api/v1")

@@ -131,10 +131,10 @@ def _databases() -> list[PostgresSettings]:
     ("errors", "outcome", "failure"),
     [
         ({}, RunOutcome.DONE, None),
-        ({"users": Unavailable("tidy outbox")}, RunOutcome.UNAVAILABLE, "tidy outbox (None)"),
+        ({"users": Unavailable("tidy outbox")}, RunOutcome.UNAVAILABLE, "tidy outbox"),
         ({"ledger": KeyError("x")}, RunOutcome.FAILED, "KeyError('x')"),
-        ({"users": KeyError("x"), "ledger": Unavailable("y")}, RunOutcome.FAILED, "KeyError('x'); y (None)"),
-        ({"users": Unavailable("y"), "ledger": KeyError("x")}, RunOutcome.FAILED, "y (None); KeyError('x')"),
+        ({"users": KeyError("x"), "ledger": Unavailable("y")}, RunOutcome.FAILED, "KeyError('x'); y"),
+        ({"users": Unavailable("y"), "ledger": KeyError("x")}, RunOutcome.FAILED, "y; KeyError('x')"),
     ],
 )
 def test_a_run_is_remembered_with_how_it_ended_and_one_database_keeps_it_from_no_other(

@@ -1,6 +1,7 @@
 """How a process of ours begins, tries again, and is stopped while it does."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +12,10 @@ from consumers.consuming import STUCK_AFTER_S, Stuck, consume, ending
 from consumers.delivery import TooManyDefects
 from consumers.process import Process
 from infra.errors import Unavailable
+from infra.kafka.broker import BatchSubscription
 from infra.postgres.engine import Database
+from infra.postgres.revisions import SchemaBehind
+from infra.settings import KafkaSettings
 
 
 async def test_a_step_is_tried_until_it_works() -> None:
@@ -69,9 +73,46 @@ async def test_subscriptions_that_started_are_stopped_before_all_are_started_aga
         async def stop(self) -> None:
             did.append("stop")
 
-    await consume(process, cast(KafkaBroker, Broker()), [], cast(Database, SimpleNamespace()))
+    await consume(process, cast(KafkaBroker, Broker()), [a_subscription()], a_database())
 
     assert did == ["start", "stop", "start", "stop"]
+
+
+async def test_a_consumer_joins_no_group_before_its_database_is_migrated() -> None:
+    did: list[str] = []
+    process = Process()
+
+    class Broker:
+        async def start(self) -> None:
+            did.append("join")
+            process.stopping.set()
+
+        async def stop(self) -> None:
+            did.append("leave")
+
+    async def ping() -> None:
+        did.append("ping")
+        if did.count("ping") < 3:
+            raise SchemaBehind("the ledger database is at revision 0001, this version needs 0002")
+
+    await consume(process, cast(KafkaBroker, Broker()), [a_subscription()], a_database(ping))
+
+    assert did == ["ping", "ping", "ping", "join", "leave"]
+    assert process.readiness.problems() == [
+        "PostgreSQL: the ledger database is at revision 0001, this version needs 0002"
+    ]
+
+
+def a_subscription() -> BatchSubscription:
+    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1", security_protocol="PLAINTEXT")
+    return cast(BatchSubscription, SimpleNamespace(settings=settings))
+
+
+def a_database(ping: Callable[[], Awaitable[None]] | None = None) -> Database:
+    async def answer() -> None:
+        pass
+
+    return cast(Database, SimpleNamespace(ping=ping or answer))
 
 
 async def test_too_many_defects_end_the_process_red_and_with_status_1() -> None:
