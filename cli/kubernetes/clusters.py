@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from cli.connection.programs import ask, find_program
 from cli.kubernetes.kubectl import Kubectl
-from cli.terminal.output import ExitCode, fail
+from cli.terminal.output import ExitCode, fail, note
 
 #: Contexts that programs which run a cluster on one machine give these names.
 _LOCAL_NAMES = frozenset({"minikube", "docker-desktop", "rancher-desktop", "orbstack", "colima", "microk8s"})
@@ -56,6 +56,7 @@ class Cluster:
                 f"the cluster has no image {image}, and only Minikube's can be given one here; load it into its nodes, "
                 "or publish it (`cash build --push`) and name it with --image"
             )
+        note(f"Loading {image} into the cluster.")
         answer = ask([*minikube, "load", image], within_s=_LOAD_WITHIN_S)
         if not answer.ok:
             fail(f"Minikube did not take the image {image} ({answer.complaint}); see `minikube status`")

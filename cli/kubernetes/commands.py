@@ -310,7 +310,6 @@ def _loaded_image(cluster: "Cluster") -> str:
     containerfile = find_containerfile(PROJECT)
     build_image(find_engine(), containerfile, PROJECT, tag)
     if not cluster.has_image(image):
-        note(f"Loading {image} into the cluster.")
         cluster.load_image(image)
     return image
 

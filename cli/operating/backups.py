@@ -58,7 +58,7 @@ def create(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Make a backup of the whole system while it runs; nobody has to wait.
+    """Make a backup of the whole system while it runs.
 
     Both databases, the journal and, of the local stack, its keys. Whoever reads the file reads everything: addresses,
     password hashes, transactions. Encrypt what you give away, for example with age.
