@@ -192,7 +192,7 @@ def restore(
     Examples:
         cash backup restore monday.tar
         cash backup restore monday.tar --only users
-        age -d monday.tar.age | cash backup restore - --yes
+        cash backup restore - --yes < monday.tar
     """
     from infra.backups.restoring import Options
 
