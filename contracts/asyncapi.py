@@ -9,7 +9,7 @@ from contracts.dead_letters import CAUSES
 from contracts.envelope import REPLAY_OF, RESTORED
 from contracts.messages import JournalEntry, Message, Submission
 from contracts.text import IDEMPOTENCY_KEY_PATTERN
-from contracts.topics import LEDGER_BULK, TOPICS, Topic
+from contracts.topics import LEDGER_BULK, PARTITIONS, TOPICS, Topic
 
 Json = dict[str, Any]
 
@@ -156,7 +156,7 @@ def _channel(topic: Topic) -> Json:
         "bindings": {
             "kafka": {
                 "topic": topic.name,
-                "partitions": topic.partitions,
+                "partitions": PARTITIONS,
                 "topicConfiguration": {**settings, "cleanup.policy": [settings["cleanup.policy"]]},
                 "bindingVersion": _BINDING,
             }

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 DEAD_LETTER_SUFFIX = ".dead-letter"
 PARTITIONS = 12
-"""Chosen once (production: 48). Changing it on a live topic would break the order of a key."""
+"""Of each topic, unless ``CASH_KAFKA_PARTITIONS`` says otherwise before it is made. Changing it later would break the
+order of a key."""
 
 _MIB = 1024 * 1024
 
@@ -31,7 +32,6 @@ class Topic:
     segment: timedelta = timedelta(days=1)
     max_message_bytes: int = _MIB
     log_append_time: bool = False
-    partitions: int = PARTITIONS
 
     def settings(self) -> dict[str, str]:
         """Return the topic's configuration as Kafka names it."""

@@ -16,6 +16,8 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from contracts.topics import PARTITIONS
+
 #: Names the folder whose files are settings: what a container is given as its secrets.
 SECRETS_FOLDER = "CASH_SECRETS_FOLDER"
 
@@ -96,6 +98,12 @@ class KafkaSettings(Settings):
         "absent: a new member each time, which leaves when it stops.",
     )
     replication_factor: int = Field(1, ge=1, description="Of topics we create. 3 where three brokers run.")
+    partitions: int = Field(
+        PARTITIONS,
+        ge=1,
+        description="Of topics we create: the most consumers a topic can have. Chosen before the first start, since it "
+        "never changes; 48 where there may be many.",
+    )
     send_timeout_s: float = Field(5.0, gt=0, description="Deadline of one send; after it the outcome is unknown.")
 
     @model_validator(mode="after")

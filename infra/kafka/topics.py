@@ -62,7 +62,7 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], settings:
         [
             NewTopic(
                 topic.name,
-                topic.partitions,
+                settings.partitions,
                 settings.replication_factor,
                 topic_configs=_wanted_settings(topic, settings),
             )
@@ -98,8 +98,8 @@ async def _differences(admin: AIOKafkaAdminClient, topics: Sequence[Topic], sett
     for description in await admin.describe_topics([topic.name for topic in topics]):
         wanted = next(topic for topic in topics if topic.name == description["topic"])
         partitions = len(description["partitions"])
-        if partitions != wanted.partitions:
-            differences.append(f"{wanted.name} has {partitions} partitions, we create {wanted.partitions}")
+        if partitions != settings.partitions:
+            differences.append(f"{wanted.name} has {partitions} partitions, we create {settings.partitions}")
     responses: list[DescribeConfigsResponse_v2] = await admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
     )

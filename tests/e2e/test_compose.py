@@ -141,7 +141,8 @@ def test_whoever_looks_after_it_has_commands(system: System) -> None:
     queues = json.loads(system.compose("run", "--rm", "-T", "operator", "cash", "queues", "--json"))
     assert queues
     assert "All is right" in system.compose("run", "--rm", "-T", "operator", "cash", "ledger", "verify")
-    assert json.loads(system.compose("run", "--rm", "-T", "operator", "cash", "dead-letters", "list", "--json")) == []
+    dead = json.loads(system.compose("run", "--rm", "-T", "operator", "cash", "dead-letters", "list", "--json"))
+    assert dead["items"] == []
 
 
 def test_more_gateways_are_found_by_the_proxy_and_one_may_go(system: System) -> None:

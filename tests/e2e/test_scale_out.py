@@ -30,7 +30,7 @@ RECORDS = int(os.environ.get("CASH_SCALE_OUT_RECORDS", "40000"))
 PEOPLE = 120
 TOPIC = topics.LEDGER_BULK
 #: Twelve partitions between two.
-SHARE = TOPIC.partitions // 2
+SHARE = topics.PARTITIONS // 2
 Say = Callable[[str], None]
 
 
@@ -108,7 +108,7 @@ async def test_two_consumers_share_a_backlog_and_its_lag_falls(without_consumer:
             await asyncio.to_thread(another.leave)
 
             async def has_all() -> bool:
-                return await metric(one, "cash_consumer_partitions", TOPIC.name) == TOPIC.partitions
+                return await metric(one, "cash_consumer_partitions", TOPIC.name) == topics.PARTITIONS
 
             left_at = time.monotonic()
             await until(has_all, "the one that stays has all partitions", 5)

@@ -238,3 +238,14 @@ async def until(ask: Any, enough: Any) -> None:
     async with asyncio.timeout(15):
         while not enough(await ask()):
             await asyncio.sleep(0.05)
+
+
+async def test_another_number_of_partitions_is_told_and_never_made_of_a_topic_that_is_there(
+    broker: DeployedBroker,
+) -> None:
+    wanted = broker.administrator.model_copy(update={"partitions": 48})
+
+    found = await examine_topics(wanted, create=True)
+
+    assert found.created == []
+    assert f"{LEDGER_BULK.name} has 12 partitions, we create 48" in found.differences
