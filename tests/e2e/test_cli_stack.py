@@ -41,9 +41,13 @@ def terminal(home: Home, tmp_path: Path) -> Terminal:
     return a_terminal(LocalStack(home), tmp_path / "config")
 
 
-def wait_for_status(terminal: Terminal, code: ExitCode, said: str = "") -> Ended:
+def wait_for_status(
+    terminal: Terminal, code: ExitCode, said: str = "", *, of: "subprocess.Popen[bytes] | None" = None
+) -> Ended:
+    """Wait until the stack is as wanted; ``of`` is the process that runs it, which must not end meanwhile."""
     until = time.monotonic() + WITHIN_S
     while (ended := terminal.cash("status")).code != code or said not in ended.err:
+        assert of is None or of.poll() is None, f"it ended with {of.returncode}"
         assert time.monotonic() < until, ended
     return ended
 
@@ -56,7 +60,7 @@ def test_up_shows_one_log_says_where_everything_is_and_ends_with_ctrl_c(terminal
 
         assert "making the data folders" in start
         for name in ("postgres", "kafka", "migrate", "bootstrap-kafka", "gateway", "relay"):
-            assert f"\n{name:<17} | " in start
+            assert f"\n{name:<18} | " in start
         assert [line.split("http")[0].strip() for line in end.splitlines()[1:4]] == ["API", "Its docs", "Mailbox"]
         assert end.splitlines()[4].startswith("Try next:")
         assert httpx.get(docs, trust_env=False).status_code == httpx.codes.OK
@@ -86,7 +90,7 @@ def test_up_outlives_the_reader_of_its_log_and_stops_everything(
     assert up.stdout is not None
     up.stdout.close()
     try:
-        wait_for_status(terminal, ExitCode.OK)
+        wait_for_status(terminal, ExitCode.OK, of=up)
         time.sleep(1)  # until it has said, to nobody, where everything is
         assert up.poll() is None
         reading.kill()
