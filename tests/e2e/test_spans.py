@@ -16,7 +16,7 @@ from infra.local.stack import LocalStack
 from tests.builders.collector import Collector, a_collector
 from tests.builders.gateway import PASSWORD, a_client, a_person, an_address
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.chaos]  # a stack of its own, with a collector
 
 
 @dataclass(frozen=True)

@@ -317,6 +317,7 @@ async def test_a_database_that_was_dropped_comes_back_whole(line: Line) -> None:
     await assert_nothing_doubles_and_recording_goes_on(line, households)
 
 
+@pytest.mark.chaos
 async def test_what_only_the_lost_database_knew_is_taken_again(line: Line) -> None:
     user_id, other = uuid4(), uuid4()
     await line.send(expenses(user_id, 3, "known"))
