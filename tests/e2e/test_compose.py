@@ -1,6 +1,6 @@
 """The system in containers, for real: built and started from nothing, killed one container after the other, stopped.
 
-``CASH_TEST_COMPOSE=1 make chaos`` runs these where there is a Docker; they take about twenty minutes. The project they
+``CASH_TEST_COMPOSE=1 make chaos`` runs these where there is a Docker; they take about six minutes. The project they
 start is theirs alone, with volumes, ports and networks of its own, and is deleted at the end.
 """
 
