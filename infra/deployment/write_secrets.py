@@ -61,6 +61,8 @@ def _read(kept: Path) -> dict[str, str]:
 def _bring_up_to_date(place: Path, files: Mapping[str, str], uid: int | None) -> bool:
     """Write what differs, and delete what nobody is to have there any more; return whether anything did."""
     changed = False
+    # Closed to its owner, too, between two times: nobody but us writes there.
+    place.chmod(0o700)
     for name, content in files.items():
         path = place / name
         if not path.is_file() or path.read_text("utf-8") != content:
