@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -102,6 +103,10 @@ def is_alive(pid: int, created: float) -> bool:
         return False
 
 
+#: Somebody who asks whether a stack runs shares its lock for so long, and somebody else may ask right after.
+_LOOK_S, _LOOKS_OUTLIVED = 0.01, 100
+
+
 class Lock:
     """The right to run a stack's processes; the kernel takes it back from the dead, so it is never stale."""
 
@@ -110,12 +115,17 @@ class Lock:
 
     @classmethod
     def take(cls, home: Home) -> "Lock | None":
-        """Take the lock, or return ``None`` when somebody has it."""
+        """Take the lock, or return ``None`` when somebody has it; who only looks has it for a moment."""
         file = _open_lock(home)
-        if not _get(file, fcntl.LOCK_EX):
-            file.close()
-            return None
-        return cls(file)
+        for _ in range(_LOOKS_OUTLIVED):
+            if _get(file, fcntl.LOCK_EX):
+                return cls(file)
+            if not _get(file, fcntl.LOCK_SH):
+                break
+            fcntl.flock(file, fcntl.LOCK_UN)
+            time.sleep(_LOOK_S)
+        file.close()
+        return None
 
     @classmethod
     def inherit(cls, descriptor: int) -> "Lock":

@@ -145,7 +145,8 @@ class Generated:
             if step == STEPS // 2:
                 self.merge()
             acts = [self.record] * 6 + [self.edit] * 3 + [self.delete, self.undo, self.undo]
-            self.chance.choice(acts)()
+            # Undone and deleted, all there was may be gone, and nothing left to choose from.
+            self.chance.choice(acts if len(self.standing()) > 2 else [self.record])()
 
     def balances(self, **params: Any) -> Mapping[tuple[UUID, str], Decimal]:
         """What our API says, without what is zero."""

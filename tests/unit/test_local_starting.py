@@ -1,5 +1,8 @@
 """Starting, stopping and deleting a local stack: what does not need its servers."""
 
+import fcntl
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,3 +85,21 @@ def test_reset_of_somebodys_own_folder_deletes_nothing(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="not cash-flow's"):
         LocalStack(tmp_path).reset()
     assert (tmp_path / "mail" / "letter").exists()
+
+
+def test_a_start_is_not_kept_from_it_by_who_only_looks(home: Home) -> None:
+    first = Lock.take(home)
+    assert first is not None
+    with os.fdopen(os.dup(first.descriptor)) as same, Path(f"/proc/self/fd/{same.fileno()}").open() as looking:
+        first.release()
+        same.close()
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        looked = threading.Timer(0.1, fcntl.flock, (looking, fcntl.LOCK_UN))
+        looked.start()
+
+        taken = Lock.take(home)
+
+        looked.join()
+        assert taken is not None
+        assert Lock.take(home) is None
+        taken.release()
